@@ -1,0 +1,324 @@
+import type { TProperties } from "typebox";
+import type { ProfileInput } from "../contracts/pool.ts";
+import { ConfigError, type ConfigIssue } from "../errors/config-errors.ts";
+import type { AnyPlugin, PluginKind } from "../plugin/define-plugin.ts";
+import { PluginRegistry, isPlugin, pluginProblem } from "../plugin/registry.ts";
+import { milliseconds, type Duration } from "../time/duration.ts";
+import { configSchema, looseParts } from "./schema.ts";
+import { profileReader } from "./server-profile.ts";
+import { member, validator } from "./validate.ts";
+
+/** A plugin together with its checked options, defaults filled in. */
+export interface PluginUse {
+  readonly plugin: AnyPlugin;
+  readonly options: Readonly<Record<string, unknown>>;
+}
+
+export interface HealthSettings {
+  readonly enabled: boolean;
+  readonly failures: number;
+  readonly successes: number;
+  /** Milliseconds, as all durations here. */
+  readonly timeout: number;
+  readonly recoveryInterval: number;
+  readonly ejection: number;
+}
+
+export interface LimitSettings {
+  /** False: an error at once when no slot is free. */
+  readonly queue: false | { readonly size: number; readonly timeout: number };
+  /** Bytes per second. */
+  readonly minimumRate: number;
+  readonly retryBudget: number;
+  readonly broadcastConcurrency: number;
+}
+
+/** A pool's configuration, checked and complete. */
+export interface ResolvedPool {
+  readonly name: string;
+  /** The first pool of its transport. */
+  readonly primary: boolean;
+  readonly transport: PluginUse;
+  readonly strategy: PluginUse;
+  readonly probe: PluginUse;
+  readonly failover: PluginUse;
+  readonly policies: readonly PluginUse[];
+  readonly credentials: PluginUse;
+  readonly affinity: PluginUse;
+  readonly store: PluginUse;
+  readonly health: HealthSettings;
+  readonly limits: LimitSettings;
+  /** Milliseconds. */
+  readonly deadline: number;
+  readonly tiers: boolean;
+  readonly writes: "balanced" | "primary";
+  readonly serverDefaults: Readonly<Record<string, unknown>>;
+  readonly servers: readonly ProfileInput[];
+}
+
+export interface ResolvedConfig {
+  readonly file: string | undefined;
+  readonly baseDirectory: string;
+  readonly registry: PluginRegistry;
+  readonly services: readonly PluginUse[];
+  readonly pools: readonly ResolvedPool[];
+  readonly security: {
+    readonly allowHosts: readonly string[];
+    readonly allowCleartext: boolean;
+    readonly managementTools: boolean;
+  };
+  /** The top-level keys that belong to whoever hosts the pools. */
+  readonly sections: Readonly<Record<string, unknown>>;
+}
+
+export interface ResolveOptions {
+  /** The file it came from, for messages. */
+  readonly file?: string;
+  /** Folder that relative paths count from. */
+  readonly baseDirectory: string;
+  /** Built-in plugins. */
+  readonly plugins: readonly AnyPlugin[];
+  /** Schemas of further top-level keys. */
+  readonly sections?: TProperties;
+  /** Imports a plugin package or file named in `plugins`; resolves to what it exports. */
+  readonly importPlugin?: (name: string) => Promise<unknown>;
+  /** Name of the plugin used where the configuration names none. */
+  readonly defaults?: Partial<Record<PluginKind, string>>;
+}
+
+const DEFAULT_NAMES: Partial<Record<PluginKind, string>> = {
+  selector: "round-robin",
+  probe: "ping",
+  failover: "default",
+  credentials: "profile",
+  affinity: "memory",
+  store: "file",
+};
+
+/**
+ * Checks a configuration against the plugins in use and fills in every default.
+ * @throws ConfigError with everything that is wrong, each with its path.
+ */
+export async function resolveConfig(raw: unknown, options: ResolveOptions): Promise<ResolvedConfig> {
+  const issues: ConfigIssue[] = [];
+  const registry = new PluginRegistry(options.plugins);
+  const sections = options.sections ?? {};
+  const fail = () => new ConfigError(options.file, issues);
+
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
+    issues.push({ path: "", message: "must be an object with at least the key pools: export it as the default export." });
+    throw fail();
+  }
+  const config = copy(raw) as Record<string, unknown>;
+  if (Array.isArray(config.plugins)) {
+    await registerPlugins(config.plugins, registry, issues, options.importPlugin);
+  }
+  issues.push(...validator(configSchema(looseParts(sections)))(config));
+
+  const use = (kind: PluginKind, value: unknown, path: string): PluginUse | undefined =>
+    resolveUse(kind, value ?? options.defaults?.[kind] ?? DEFAULT_NAMES[kind], path, registry, issues);
+
+  const store = use("store", config.store, "store");
+  const seen = new Set<string>();
+  const pools: ResolvedPool[] = [];
+  const written = isRecord(config.pools) ? Object.entries(config.pools) : [];
+  for (const [name, pool] of written) {
+    if (!isRecord(pool)) continue;
+    const path = member("pools", name);
+    const at = (key: string) => member(path, key);
+    const transport = pool.transport === undefined ? undefined : use("transport", pool.transport, at("transport"));
+    const policies = (Array.isArray(pool.policies) ? pool.policies : []).map((policy: unknown, index) =>
+      use("policy", policy, member(at("policies"), String(index))),
+    );
+    const serverDefaults = isRecord(pool.serverDefaults) ? pool.serverDefaults : {};
+    const servers = transport
+      ? readServers(transport.plugin, serverDefaults, pool.servers, at("servers"), issues)
+      : [];
+    const parts = {
+      strategy: use("selector", pool.strategy, at("strategy")),
+      probe: use("probe", pool.probe, at("probe")),
+      failover: use("failover", pool.failover, at("failover")),
+      credentials: use("credentials", pool.credentials, at("credentials")),
+      affinity: use("affinity", pool.affinity, at("affinity")),
+    };
+    const type = String(transport?.plugin.name);
+    if (issues.length === 0) {
+      pools.push({
+        name,
+        primary: !seen.has(type),
+        ...(parts as Record<keyof typeof parts, PluginUse>),
+        transport: transport as PluginUse,
+        store: store as PluginUse,
+        policies: policies as PluginUse[],
+        health: healthSettings(pool.health),
+        limits: limitSettings(pool.limits),
+        deadline: milliseconds(pool.deadline as Duration),
+        tiers: pool.tiers as boolean,
+        writes: pool.writes as "balanced" | "primary",
+        serverDefaults,
+        servers,
+      });
+    }
+    seen.add(type);
+  }
+  if (written.length === 0 && isRecord(config.pools))
+    issues.push({ path: "pools", message: "is empty; declare at least one pool." });
+
+  const services = registry.list("service").flatMap((plugin) => {
+    const service = resolveUse("service", plugin, "plugins", registry, issues);
+    return service ? [service] : [];
+  });
+  if (issues.length > 0) throw fail();
+
+  return {
+    file: options.file,
+    baseDirectory: options.baseDirectory,
+    registry,
+    services,
+    pools,
+    security: {
+      allowHosts: [],
+      allowCleartext: false,
+      managementTools: true,
+      ...(config.security as Partial<ResolvedConfig["security"]> | undefined),
+    },
+    sections: Object.fromEntries(Object.keys(sections).map((key) => [key, config[key]])),
+  };
+}
+
+async function registerPlugins(
+  entries: readonly unknown[],
+  registry: PluginRegistry,
+  issues: ConfigIssue[],
+  importPlugin: ResolveOptions["importPlugin"],
+): Promise<void> {
+  for (const [index, entry] of entries.entries()) {
+    const path = member("plugins", String(index));
+    if (typeof entry !== "string") {
+      const problem = pluginProblem(entry);
+      if (problem === undefined) registry.register(entry as AnyPlugin);
+      else issues.push({ path, message: `${problem}.` });
+      continue;
+    }
+    if (!importPlugin) {
+      issues.push({ path, message: `"${entry}" names a package, and packages cannot be imported here; give the plugin as a value.` });
+      continue;
+    }
+    let exported: unknown;
+    try {
+      exported = await importPlugin(entry);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      issues.push({ path, message: `"${entry}" cannot be imported: ${reason}. Is it installed next to the configuration file?` });
+      continue;
+    }
+    const candidates = [(exported as { default?: unknown }).default ?? exported].flat();
+    for (const candidate of candidates) {
+      const problem = pluginProblem(candidate);
+      if (problem === undefined) registry.register(candidate as AnyPlugin);
+      else issues.push({ path, message: `the default export of "${entry}" ${problem}.` });
+    }
+  }
+}
+
+function resolveUse(
+  kind: PluginKind,
+  value: unknown,
+  path: string,
+  registry: PluginRegistry,
+  issues: ConfigIssue[],
+): PluginUse | undefined {
+  if (isPlugin(value)) {
+    if (value.kind !== kind) {
+      issues.push({ path, message: `is the ${String(value.kind)} plugin "${String(value.name)}"; a ${kind} is needed here.` });
+      return undefined;
+    }
+    return withOptions(value, {}, path, issues);
+  }
+  const { type, ...options } = (typeof value === "string" ? { type: value } : value) as Record<string, unknown>;
+  if (typeof type !== "string") {
+    // A value of another type is reported by the schema of the whole.
+    if (isRecord(value)) issues.push({ path: member(path, "type"), message: `is missing; it names the ${kind}.` });
+    return undefined;
+  }
+  const plugin = registry.get(kind, type);
+  if (!plugin) {
+    issues.push(registry.unknown(kind, type, path));
+    return undefined;
+  }
+  return withOptions(plugin, options, path, issues);
+}
+
+function withOptions(
+  plugin: AnyPlugin,
+  options: Record<string, unknown>,
+  path: string,
+  issues: ConfigIssue[],
+): PluginUse {
+  const schema = plugin.options as Parameters<typeof validator>[0];
+  const closed = closedSchemas.get(schema) ?? { ...schema, additionalProperties: false };
+  closedSchemas.set(schema, closed);
+  issues.push(...validator(closed)(options, path));
+  return { plugin, options };
+}
+
+// One object per schema, so that each is compiled once.
+const closedSchemas = new WeakMap<object, Parameters<typeof validator>[0]>();
+
+function readServers(
+  transport: AnyPlugin,
+  defaults: Readonly<Record<string, unknown>>,
+  servers: unknown,
+  path: string,
+  issues: ConfigIssue[],
+): ProfileInput[] {
+  if (!Array.isArray(servers)) return [];
+  const read = profileReader(transport, defaults);
+  const places = new Map<string, string>();
+  return servers.flatMap((server: unknown, index) => {
+    const place = member(path, String(index));
+    if (!isRecord(server)) return [];
+    const { profile, issues: wrong } = read(server, place);
+    issues.push(...wrong);
+    const { serverId } = profile;
+    const first = places.get(serverId);
+    if (first !== undefined)
+      issues.push({ path: `${place}.serverId`, message: `"${serverId}" is taken by ${first}; server ids are unique in a pool.` });
+    places.set(serverId, place);
+    return [profile];
+  });
+}
+
+function healthSettings(value: unknown): HealthSettings {
+  const health = value as Partial<Record<keyof HealthSettings, never>> | undefined;
+  return {
+    enabled: health?.enabled ?? true,
+    failures: health?.failures ?? 3,
+    successes: health?.successes ?? 2,
+    timeout: milliseconds(health?.timeout ?? "5s"),
+    recoveryInterval: milliseconds(health?.recoveryInterval ?? "2s"),
+    ejection: milliseconds(health?.ejection ?? "30s"),
+  };
+}
+
+function limitSettings(value: unknown): LimitSettings {
+  const limits = value as Partial<Record<keyof LimitSettings, never>> | undefined;
+  const queue = limits?.queue as false | { size?: number; timeout?: Duration } | undefined;
+  return {
+    queue: queue === false ? false : { size: queue?.size ?? 1_000, timeout: milliseconds(queue?.timeout ?? "10s") },
+    minimumRate: limits?.minimumRate ?? 1_024,
+    retryBudget: limits?.retryBudget ?? 0.2,
+    broadcastConcurrency: limits?.broadcastConcurrency ?? 8,
+  };
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** Plain data copied, so that defaults are filled into ours and not into the author's; plugins kept as they are. */
+function copy(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(copy);
+  if (!isRecord(value) || isPlugin(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copy(item)]));
+}

@@ -1,0 +1,249 @@
+import { Type, type TObject, type TProperties, type TSchema } from "typebox";
+import type { AnyPlugin, PluginKind } from "../plugin/define-plugin.ts";
+import type { PluginRegistry } from "../plugin/registry.ts";
+import { DurationSchema } from "../time/duration.ts";
+
+/** Ids of pools and servers. They become parts of tool names and file names. */
+export const ID_PATTERN = "^(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$";
+const ID_EXPECTS =
+  "an id: a letter or digit, then up to 31 letters, digits, dots, dashes or underscores, without a double underscore";
+
+const closed = { additionalProperties: false } as const;
+
+/** Fields that every server has, whatever its transport. */
+export const serverProfileFields = {
+  serverId: Type.String({ pattern: ID_PATTERN, expects: ID_EXPECTS, description: "Unique in its pool." }),
+  priority: Type.Optional(Type.Integer({ minimum: 1, default: 1, description: "Tier; 1 is the highest." })),
+  group: Type.Optional(Type.String({ minLength: 1, description: "Name that addresses several servers together." })),
+  maxConnections: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 10_000, default: 10, description: "Attempts in flight at one time." }),
+  ),
+  timeout: Type.Optional(
+    Type.Integer({ minimum: 1, default: 30_000, description: "Milliseconds one attempt may take." }),
+  ),
+  retryAttempts: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 100, default: 3, description: "Further attempts of a call, all servers together." }),
+  ),
+  healthCheckInterval: Type.Optional(
+    Type.Number({ minimum: 0, default: 60, description: "Seconds between health checks; 0 for none." }),
+  ),
+  enabled: Type.Optional(Type.Boolean({ default: true, description: "A disabled server takes no requests." })),
+} satisfies TProperties;
+
+const healthSchema = Type.Object(
+  {
+    enabled: Type.Optional(Type.Boolean({ default: true, description: "Check servers from time to time." })),
+    failures: Type.Optional(
+      Type.Integer({ minimum: 1, default: 3, description: "Consecutive failures that make a server unhealthy." }),
+    ),
+    successes: Type.Optional(
+      Type.Integer({ minimum: 1, default: 2, description: "Consecutive successes that make it healthy again." }),
+    ),
+    timeout: Type.Optional(DurationSchema({ default: "5s", description: "Time one check may take." })),
+    recoveryInterval: Type.Optional(
+      DurationSchema({ default: "2s", description: "Time between checks of a server that is not healthy." }),
+    ),
+    ejection: Type.Optional(
+      DurationSchema({
+        default: "30s",
+        description: "Where checks are off: time an unhealthy server rests before one request tries it.",
+      }),
+    ),
+  },
+  { ...closed, description: "When servers are checked, and how results become a state." },
+);
+
+const queueSchema = Type.Object(
+  {
+    size: Type.Optional(Type.Integer({ minimum: 1, default: 1_000, description: "Calls that may wait." })),
+    timeout: Type.Optional(DurationSchema({ default: "10s", description: "Time a call may wait." })),
+  },
+  closed,
+);
+
+const limitsSchema = Type.Object(
+  {
+    queue: Type.Optional(
+      Type.Union([queueSchema, Type.Literal(false)], {
+        expects: "{ size, timeout }, or false for an error at once",
+        description: "What happens when every server is at its maxConnections. Default: a queue.",
+      }),
+    ),
+    minimumRate: Type.Optional(
+      Type.Number({
+        minimum: 1,
+        default: 1_024,
+        description: "Bytes per second above which a transfer outlives its server's timeout.",
+      }),
+    ),
+    retryBudget: Type.Optional(
+      Type.Number({ minimum: 0, maximum: 1, default: 0.2, description: "Retries as a share of calls." }),
+    ),
+    broadcastConcurrency: Type.Optional(
+      Type.Integer({ minimum: 1, default: 8, description: "Servers that one group call asks at the same time." }),
+    ),
+  },
+  { ...closed, description: "How much may happen at once." },
+);
+
+const securitySchema = Type.Object(
+  {
+    allowHosts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        default: [],
+        description: "Host names, addresses or networks that servers added at run time may use although not public.",
+      }),
+    ),
+    allowCleartext: Type.Optional(
+      Type.Boolean({ default: false, description: "Credentials over http: to other machines." }),
+    ),
+    managementTools: Type.Optional(
+      Type.Boolean({ default: true, description: "Tools that add, change, remove and activate servers." }),
+    ),
+  },
+  { ...closed, description: "What callers at run time may do." },
+);
+
+/** How the places that name plugins are described: loosely, or with everything the plugins in use say. */
+export interface SchemaParts {
+  use(kind: PluginKind, description: string): TSchema;
+  /** Servers of a pool whose transport is this. */
+  pool(fields: TProperties): TSchema;
+  sections: TProperties;
+}
+
+function poolFields(parts: SchemaParts): TProperties {
+  return {
+    transport: parts.use("transport", "The protocol that the servers speak."),
+    strategy: Type.Optional(parts.use("selector", "How a server is picked. Default: round-robin.")),
+    probe: Type.Optional(parts.use("probe", "How a server is asked whether it is well. Default: ping.")),
+    failover: Type.Optional(parts.use("failover", "What follows a failed attempt. Default: default.")),
+    policies: Type.Optional(
+      Type.Array(parts.use("policy", "A policy."), { description: "What calls may do, in order." }),
+    ),
+    credentials: Type.Optional(parts.use("credentials", "Where credentials come from. Default: the profile.")),
+    affinity: Type.Optional(parts.use("affinity", "Who remembers owners of locks. Default: memory.")),
+    health: Type.Optional(healthSchema),
+    limits: Type.Optional(limitsSchema),
+    deadline: Type.Optional(
+      DurationSchema({
+        default: "50s",
+        description: "Time a whole call may take; below the 60 s after which MCP clients give up.",
+      }),
+    ),
+    tiers: Type.Optional(
+      Type.Boolean({ default: true, description: "Use the best priority tier only, instead of all servers at once." }),
+    ),
+    writes: Type.Optional(
+      Type.Enum(["balanced", "primary"], {
+        default: "balanced",
+        description: "primary: every write goes to the first server of the best tier.",
+      }),
+    ),
+    serverDefaults: Type.Optional(
+      Type.Object(
+        Object.fromEntries(
+          Object.entries(serverProfileFields)
+            .filter(([name]) => name !== "serverId")
+            // Without their defaults: what is not written here must not be filled in here.
+            .map(([name, schema]) => [name, Type.Optional({ ...schema, default: undefined } as TSchema)]),
+        ),
+        { ...closed, description: "Fields for every server that does not say otherwise." },
+      ),
+    ),
+  };
+}
+
+/** Schema of a whole configuration. */
+export function configSchema(parts: SchemaParts): TObject {
+  return Type.Object(
+    {
+      $schema: Type.Optional(Type.String({ description: "For editors." })),
+      plugins: Type.Optional(
+        Type.Array(Type.Any(), { description: "Plugins beyond the built-in ones: package names, paths or values." }),
+      ),
+      pools: Type.Record(Type.String({ pattern: ID_PATTERN }), parts.pool(poolFields(parts)), {
+        ...closed,
+        expects: ID_EXPECTS,
+        description: "Sets of interchangeable servers, by name.",
+      }),
+      store: Type.Optional(parts.use("store", "Where servers added at run time are kept. Default: file.")),
+      security: Type.Optional(securitySchema),
+      ...parts.sections,
+    },
+    closed,
+  );
+}
+
+/** Names plugins by anything that could name one: their options are checked one by one, for better messages. */
+export function looseParts(sections: TProperties): SchemaParts {
+  return {
+    use: (_kind, description) =>
+      Type.Unsafe<unknown>({
+        anyOf: [{ type: "string" }, { type: "object" }],
+        expects: 'a plugin: its name, or { type: "name", …options }',
+        description,
+      }),
+    pool: (fields) =>
+      Type.Object({ ...fields, servers: Type.Optional(Type.Array(Type.Object({}))) }, closed),
+    sections,
+  };
+}
+
+/**
+ * One JSON Schema for exactly the plugins in use, for editors and for `davpool schema`. Fields that have a default
+ * need not be written.
+ */
+export function composeSchema(registry: PluginRegistry, sections: TProperties = {}): TSchema {
+  const parts: SchemaParts = {
+    use: (kind, description) => {
+      const plugins = registry.list(kind);
+      return Type.Unsafe<unknown>({
+        anyOf: [
+          ...(plugins.length > 0 ? [{ type: "string", enum: plugins.map((plugin) => String(plugin.name)) }] : []),
+          ...plugins.map(withType),
+        ],
+        description,
+      });
+    },
+    pool: (fields) =>
+      Type.Unsafe<unknown>({
+        anyOf: registry.list("transport").map((transport) => {
+          const name = String(transport.name);
+          return Type.Object(
+            {
+              ...fields,
+              transport: Type.Unsafe<unknown>({ anyOf: [{ const: name }, withType(transport)] }),
+              servers: Type.Optional(Type.Array(serverSchema(transport))),
+            },
+            { ...closed, title: `pool of ${name} servers` },
+          );
+        }),
+      }),
+    sections,
+  };
+  return {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "davpool configuration",
+    ...withoutAnnotations(configSchema(parts)),
+  };
+}
+
+/** Profile of one server of a transport, as it is written. */
+export function serverSchema(transport: AnyPlugin): TObject {
+  return Type.Object({ ...serverProfileFields, ...transport.profile?.properties }, closed);
+}
+
+function withType(plugin: AnyPlugin): TSchema {
+  const options = plugin.options as TObject;
+  return Type.Object(
+    { type: Type.Literal(String(plugin.name)), ...options.properties },
+    { ...closed, title: `${String(plugin.kind)} ${String(plugin.name)}` },
+  );
+}
+
+/** Plain JSON without the annotations that only our own messages use. */
+function withoutAnnotations(schema: TSchema): object {
+  return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "expects" ? undefined : value))) as object;
+}
+

@@ -1,0 +1,24 @@
+import type { ProfileInput } from "../contracts/pool.ts";
+import type { ServerProfile } from "../contracts/server-profile.ts";
+import type { ConfigIssue } from "../errors/config-errors.ts";
+import type { AnyPlugin } from "../plugin/define-plugin.ts";
+import { serverSchema } from "./schema.ts";
+import { validator } from "./validate.ts";
+
+export type CompleteProfile = ServerProfile & ProfileInput;
+
+/** Checks a profile as it was written and fills in the pool's and then the general defaults. */
+export type ProfileReader = (
+  written: Readonly<Record<string, unknown>>,
+  path?: string,
+) => { readonly profile: CompleteProfile; readonly issues: readonly ConfigIssue[] };
+
+/** @param defaults fields for servers that do not say otherwise, already checked. */
+export function profileReader(transport: AnyPlugin, defaults: Readonly<Record<string, unknown>>): ProfileReader {
+  const check = validator(serverSchema(transport));
+  return (written, path = "") => {
+    const profile = structuredClone({ ...defaults, ...written }) as Record<string, unknown>;
+    const issues = check(profile, path);
+    return { profile: profile as unknown as CompleteProfile, issues };
+  };
+}

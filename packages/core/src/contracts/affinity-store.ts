@@ -1,0 +1,11 @@
+import type { MaybePromise } from "./wire.ts";
+
+/** Remembers which server owns a lock token or entity tag. Bounded; an entry may be forgotten at any time. */
+export interface AffinityStore {
+  get(key: string): MaybePromise<string | undefined>;
+  /** @param ttl milliseconds after which the entry means nothing any more. */
+  set(key: string, serverId: string, ttl?: number): MaybePromise<void>;
+  delete(key: string): MaybePromise<void>;
+}
+
+export type AffinityChange = { readonly learn: string; readonly ttl?: number } | { readonly forget: string };

@@ -1,0 +1,30 @@
+import type { Failure } from "./failure.ts";
+
+/**
+ * Makes one result out of the answers of many servers.
+ *
+ * `arrivals` yields in the order in which servers answer. Returning before it is exhausted cancels the rest.
+ */
+export interface Aggregator {
+  aggregate<T>(arrivals: AsyncIterable<ServerResult<T>>, context: AggregateContext<T>): Promise<Aggregate<T>>;
+}
+
+export interface AggregateContext<T> {
+  /** How many servers were asked. */
+  readonly servers: number;
+  /** What makes two answers equal. */
+  key(value: T): string;
+}
+
+export type ServerResult<T> =
+  | { readonly serverId: string; readonly ok: true; readonly value: T }
+  | { readonly serverId: string; readonly ok: false; readonly failure: Failure };
+
+export interface Aggregate<T> {
+  /** The one answer, for aggregators that choose one. */
+  readonly value?: T;
+  /** The servers that `value` stands for. */
+  readonly from: readonly string[];
+  /** Everything that arrived before the aggregator returned, in the order in which the servers joined the pool. */
+  readonly results: readonly ServerResult<T>[];
+}

@@ -1,0 +1,68 @@
+import type { Clock } from "./clock.ts";
+import type { Credentials } from "./credential-source.ts";
+import type { Failure } from "./failure.ts";
+import type { ServerOrigin } from "./server-profile.ts";
+import type { Caller, Wire } from "./wire.ts";
+
+/** What a transport is given to open a {@link Connection}. */
+export interface ConnectInit {
+  /** The partition this connection serves, as {@link Transport.partition} named it; `""` is shared by every caller. */
+  readonly partition: string;
+  readonly credentials: Credentials | undefined;
+  readonly origin: ServerOrigin;
+  /** The pool's own signal, never one caller's: a connection outlives the call that opened it. */
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+}
+
+/**
+ * A live relation to one server for one partition; it may hold many sockets. The engine opens one on first use,
+ * shares it between concurrent attempts, and disposes of it when the server leaves the pool or its address or
+ * credentials change.
+ */
+export interface Connection<W extends Wire = Wire> extends AsyncDisposable {
+  /**
+   * Sends one request. Settles as soon as the outcome is known: for HTTP when the headers have arrived. A response
+   * whose body is still flowing takes a {@link Attempt.hold} first.
+   *
+   * Must call {@link Attempt.sent} before the first byte leaves, must stop when {@link Attempt.signal} aborts, and
+   * rejects with whatever {@link Transport.explain} understands. A response that reports a failure (503) resolves.
+   */
+  send(request: W["request"], attempt: Attempt): Promise<W["response"]>;
+  /** Resolves when the server is well; rejects otherwise. Takes no slot of the pool's limits. */
+  probe(signal: AbortSignal): Promise<void>;
+  /** True socket counts, cheap enough to be read often. */
+  stats(): ConnectionStats;
+}
+
+export interface ConnectionStats {
+  /** Sockets that carry a request now. */
+  readonly active: number;
+  /** Open sockets that carry none. */
+  readonly idle: number;
+  /** The most sockets that may be open at once. */
+  readonly max: number;
+}
+
+/** The engine's side of one attempt, handed to {@link Connection.send}. */
+export interface Attempt {
+  readonly serverId: string;
+  /** 1 for the first attempt of a call. */
+  readonly ordinal: number;
+  readonly caller: Caller;
+  /** Aborts when the attempt's time is up, the caller has gone or the pool closes; `reason` says which. */
+  readonly signal: AbortSignal;
+  /** Call before the first byte leaves. Error codes cannot tell afterwards whether anything was sent. */
+  sent(): void;
+  /**
+   * Call when bytes moved in either direction. A transfer at or above the pool's minimum rate is not cut off by the
+   * attempt's timeout; a stalled one is.
+   */
+  progress(bytes: number): void;
+  /**
+   * Keeps the attempt's slot and in-flight count after `send` has settled, for a body that still flows.
+   * @returns call it once when the body has ended, with the failure if it broke.
+   */
+  hold(): (failure?: Failure) => void;
+}
+

@@ -1,0 +1,37 @@
+/**
+ * Why an attempt did not succeed, in the only words the engine and the failover policy know.
+ *
+ * - `unsent`: nothing reached the server (refused, DNS, TLS, connect timeout). Safe to send elsewhere, whatever it is.
+ * - `broken`: the connection ended after the request may have been sent and before the answer was complete.
+ * - `timeout`: the attempt's time ran out after the request may have been sent.
+ * - `overload`: the server answered that it is busy (HTTP 429, 503).
+ * - `unavailable`: the server answered that it cannot (HTTP 500, 502, 504).
+ * - `rejected`: the server answered with a client error that counts against its health when repeated.
+ * - `cancelled`: the caller went away. Says nothing about the server.
+ * - `invalid`: the request could not be formed (a path outside the server's base). Says nothing about the server.
+ */
+export type FailureKind =
+  | "unsent"
+  | "broken"
+  | "timeout"
+  | "overload"
+  | "unavailable"
+  | "rejected"
+  | "cancelled"
+  | "invalid";
+
+export interface Failure {
+  readonly kind: FailureKind;
+  /**
+   * What the failure speaks about: only `server` counts against a server's health. `connection` is one lost
+   * connection among several of a healthy server; `request` and `caller` speak about neither.
+   */
+  readonly blame: "server" | "connection" | "request" | "caller";
+  /** One line for an operator, free of secrets. */
+  readonly message: string;
+  /** Milliseconds the server asked to be left alone for (`Retry-After`), not yet clamped. */
+  readonly retryAfter?: number;
+  /** Protocol or system code such as `ECONNREFUSED` or `503`. */
+  readonly code?: string | number;
+  readonly cause?: unknown;
+}

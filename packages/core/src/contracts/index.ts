@@ -1,0 +1,37 @@
+export type { Aggregate, AggregateContext, Aggregator, ServerResult } from "./aggregator.ts";
+export type { AffinityChange, AffinityStore } from "./affinity-store.ts";
+export type { Clock } from "./clock.ts";
+export type { Attempt, ConnectInit, Connection, ConnectionStats } from "./connection.ts";
+export type { Credentials, CredentialSource } from "./credential-source.ts";
+export type { AttemptRecord, FailoverContext, FailoverDecision, FailoverPolicy } from "./failover-policy.ts";
+export type { Failure, FailureKind } from "./failure.ts";
+export type { HealthProbe, ProbeResult, ProbeTarget } from "./health-probe.ts";
+export type { Log, LogFields } from "./log.ts";
+export type { Policy, PolicyCall, PolicyResult, Ruling } from "./policy.ts";
+export type {
+  ActiveServerChange,
+  Answer,
+  BroadcastOptions,
+  CallOptions,
+  Consume,
+  HealthChange,
+  Pool,
+  PoolEvents,
+  PoolStats,
+  ProfileInput,
+  RemovedServer,
+  ServerStatus,
+} from "./pool.ts";
+export type {
+  HealthSnapshot,
+  ProfileStore,
+  RequestCounters,
+  StoredHealth,
+  StoredServer,
+  StoredState,
+} from "./profile-store.ts";
+export type { Repeat, RequestTraits } from "./request-traits.ts";
+export type { HealthState, Observation, Selector, ServerView } from "./selector.ts";
+export type { ServerOrigin, ServerProfile } from "./server-profile.ts";
+export type { Transport } from "./transport.ts";
+export type { Caller, MaybePromise, Wire } from "./wire.ts";

@@ -1,0 +1,35 @@
+import type { Failure } from "./failure.ts";
+import type { RequestTraits } from "./request-traits.ts";
+import type { ServerView } from "./selector.ts";
+import type { Caller, MaybePromise, Wire } from "./wire.ts";
+
+/**
+ * Allows, denies or changes a call before it leaves, and sees how it ended: read-only mode, path rules, audit.
+ *
+ * Policies run in the order of the configuration, before traits are taken, so traits are those of the request that
+ * the last policy returned. A rule about single servers belongs in `allows`: it removes the server from the
+ * candidates, where a denial in `before` would fail the whole call.
+ */
+export interface Policy<W extends Wire = Wire> {
+  before?(call: PolicyCall<W>): MaybePromise<Ruling<W>>;
+  allows?(call: PolicyCall<W>, server: ServerView): boolean;
+  after?(call: PolicyCall<W>, result: PolicyResult): void;
+}
+
+export interface PolicyCall<W extends Wire = Wire> {
+  readonly pool: string;
+  readonly request: W["request"];
+  /** Traits of `request` as it is now. */
+  readonly traits: RequestTraits;
+  readonly caller: Caller;
+}
+
+/** Nothing: let it pass. `deny`: the reason, shown to the caller. `request`: go on with this one instead. */
+export type Ruling<W extends Wire = Wire> = undefined | { readonly deny: string } | { readonly request: W["request"] };
+
+export interface PolicyResult {
+  readonly serverId?: string;
+  /** Milliseconds of the whole call. */
+  readonly latency: number;
+  readonly failure?: Failure;
+}

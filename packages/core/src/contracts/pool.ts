@@ -1,0 +1,178 @@
+import type { Aggregate, Aggregator } from "./aggregator.ts";
+import type { ConnectionStats } from "./connection.ts";
+import type { AttemptRecord } from "./failover-policy.ts";
+import type { Failure } from "./failure.ts";
+import type { HealthSnapshot, RequestCounters } from "./profile-store.ts";
+import type { HealthState } from "./selector.ts";
+import type { ServerOrigin } from "./server-profile.ts";
+import type { Caller, Wire } from "./wire.ts";
+
+/**
+ * Several interchangeable servers behind one transport that behave as one server.
+ *
+ * Every call settles by its deadline. Close the pool with `close()` or `await using`.
+ */
+export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
+  readonly name: string;
+
+  /**
+   * Runs a request on one server, moving to others where the failover policy says so.
+   *
+   * Without `consume` the response is handed over as soon as its headers are there and its body must be read or
+   * discarded by the caller. With `consume` the response is read inside the attempt, so an answer that breaks off
+   * midway may still come from another server.
+   *
+   * @throws UnknownServerError, ServerDisabledError, AffinityUnknownError, PolicyDeniedError: nothing was sent.
+   * @throws PoolExhaustedError when the queue for a slot is full or its time limit has passed.
+   * @throws NoServerAvailableError when no server could be reached; lists every server's state.
+   * @throws OutcomeUnknownError when a request that must not be repeated may have been carried out.
+   * @throws DeadlineExceededError, CallCancelledError, PoolClosedError
+   */
+  execute(request: W["request"], options?: CallOptions): Promise<Answer<W["response"]>>;
+  execute<T>(request: W["request"], options: CallOptions & { consume: Consume<W, T> }): Promise<Answer<T>>;
+
+  /**
+   * Runs a request on many servers at once, unhealthy ones included, and aggregates their answers. Each server is
+   * tried by itself: there is no failover between them.
+   *
+   * @throws UnknownGroupError, UnknownServerError, BroadcastBodyError
+   */
+  broadcast<T>(request: W["request"], options: BroadcastOptions<W, T>): Promise<Aggregate<T>>;
+
+  /**
+   * Adds a server at run time: untrusted, and saved in the profile store.
+   * @throws DuplicateServerError, InvalidProfileError, or what the transport refuses it for.
+   */
+  add(profile: ProfileInput): Promise<ServerStatus>;
+  /** Changes a server. A new address or new credentials reconnect it, anything else applies in place. */
+  update(serverId: string, changes: Omit<ProfileInput, "serverId">): Promise<ServerStatus>;
+  /**
+   * Takes a server out. Requests in flight drain to their deadline.
+   * @throws ServerDeclaredError for one that the configuration declares.
+   */
+  remove(serverId: string): Promise<RemovedServer>;
+  /** Prefers one server before all tiers, until cleared with `null`. Survives a restart. */
+  activate(serverId: string | null): Promise<ActiveServerChange>;
+  /** Replaces the declared servers, after the configuration changed. Unchanged ones keep their connections. */
+  apply(declared: readonly ProfileInput[]): Promise<void>;
+
+  list(): readonly ServerStatus[];
+  /** The server that a call without wishes would prefer now: the active one, or the best tier's first. */
+  readonly preferredServerId: string | undefined;
+  stats(): PoolStats;
+
+  on<K extends keyof PoolEvents>(event: K, listener: (detail: PoolEvents[K]) => void): Disposable;
+
+  /**
+   * Takes no more calls, lets those in flight end, then closes every connection.
+   * @param drain milliseconds to wait for calls in flight. Default 5,000.
+   */
+  close(options?: { readonly drain?: number }): Promise<void>;
+}
+
+export interface CallOptions {
+  /** Only this server, healthy or not. */
+  readonly serverId?: string;
+  readonly signal?: AbortSignal;
+  /** Milliseconds from now within which the call settles. Default: the pool's. */
+  readonly deadline?: number;
+  readonly caller?: Caller;
+}
+
+/** Turns a response into the call's value, inside the attempt. Throwing fails the attempt. */
+export type Consume<W extends Wire, T> = (
+  response: W["response"],
+  attempt: { readonly serverId: string; readonly signal: AbortSignal },
+) => Promise<T>;
+
+export interface Answer<T> {
+  readonly value: T;
+  /** The server that gave it. */
+  readonly serverId: string;
+  /** Every attempt, oldest first; the last one gave the answer. */
+  readonly attempts: readonly AttemptRecord[];
+}
+
+export interface BroadcastOptions<W extends Wire, T> extends Omit<CallOptions, "serverId"> {
+  /** Every enabled server of this group. Give this or `serverIds`. */
+  readonly serverGroup?: string;
+  readonly serverIds?: readonly string[];
+  readonly consume: Consume<W, T>;
+  /** Default: `all`. */
+  readonly aggregator?: Aggregator;
+  /** What makes two answers equal. Default: their JSON. */
+  readonly key?: (value: T) => string;
+}
+
+/** A profile as people write it: `serverId`, the transport's required fields, and whatever should not be default. */
+export interface ProfileInput {
+  readonly serverId: string;
+  readonly [field: string]: unknown;
+}
+
+export interface ServerStatus {
+  readonly serverId: string;
+  /** The whole profile without its secret fields. */
+  readonly profile: Readonly<Record<string, unknown>>;
+  readonly origin: ServerOrigin;
+  readonly enabled: boolean;
+  readonly priority: number;
+  readonly group: string | undefined;
+  readonly health: HealthSnapshot;
+  readonly connections: ConnectionStats;
+  /** Attempts in flight. */
+  readonly inFlight: number;
+  /** Attempts since start, and how many of them failed. */
+  readonly attempts: { readonly total: number; readonly failed: number };
+}
+
+export interface RemovedServer {
+  readonly serverId: string;
+  /** True when it was the active server; the pool then balances again. */
+  readonly wasActive: boolean;
+  /** The server preferred from now on. */
+  readonly preferredServerId: string | undefined;
+}
+
+export interface ActiveServerChange {
+  readonly previousServerId: string | undefined;
+  readonly activeServerId: string | undefined;
+}
+
+export interface PoolStats {
+  readonly totalServers: number;
+  /** Degraded servers count as healthy here: they take requests. */
+  readonly healthyServers: number;
+  readonly unhealthyServers: number;
+  readonly totalConnections: ConnectionStats;
+  readonly requestStats: Omit<RequestCounters, "responseTimeSum">;
+  /** Milliseconds, over all successful calls. */
+  readonly averageResponseTime: number;
+}
+
+/** What a pool tells its listeners. A listener that throws is logged and disturbs nobody. */
+export interface PoolEvents {
+  "server-healthy": HealthChange;
+  "server-degraded": HealthChange;
+  "server-unhealthy": HealthChange;
+  /** A server that was unhealthy takes requests again. */
+  recovered: { readonly serverId: string };
+  /** A call moves on from one server to another. */
+  failover: {
+    readonly from: string;
+    readonly to: string;
+    readonly operation: string;
+    readonly failure: Failure;
+  };
+  /** No enabled server is usable any more. */
+  "all-down": { readonly servers: readonly string[] };
+  "servers-changed": { readonly serverId: string; readonly change: "added" | "updated" | "removed" };
+  "active-changed": ActiveServerChange;
+}
+
+export interface HealthChange {
+  readonly serverId: string;
+  readonly previous: HealthState;
+  /** Why, in one line, when something failed. */
+  readonly reason?: string;
+}

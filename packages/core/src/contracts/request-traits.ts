@@ -1,0 +1,19 @@
+/**
+ * What happens when a request is sent twice. `safe`: nothing (GET, PROPFIND). `idempotent`: the same as once (PUT,
+ * DELETE). `neither`: unknown, so it is never sent a second time once a byte of it may have left.
+ */
+export type Repeat = "safe" | "idempotent" | "neither";
+
+/** What the engine needs to know about a request, told by its transport. Implementations reuse frozen instances. */
+export interface RequestTraits {
+  /** Short name with few distinct values, used for spans and metrics: `PROPFIND`, `tools/call`. */
+  readonly operation: string;
+  readonly repeat: Repeat;
+  /** False when the body can be read only once. Such a request becomes `neither` as soon as its body flows. */
+  readonly replayable: boolean;
+  /**
+   * Affinity keys (lock tokens, entity tags) that mean something on one server only. The engine sends the request
+   * to the server that owns them, and to no other.
+   */
+  readonly boundTo?: readonly string[];
+}

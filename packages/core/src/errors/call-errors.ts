@@ -1,0 +1,135 @@
+import type { AttemptRecord } from "../contracts/failover-policy.ts";
+import type { HealthSnapshot } from "../contracts/profile-store.ts";
+import { DavpoolError } from "./davpool-error.ts";
+
+/** One server's state in the message of {@link NoServerAvailableError}. */
+export interface ServerReport {
+  readonly serverId: string;
+  readonly status: HealthSnapshot["status"] | "disabled";
+  /** The failure of this call's attempt, or of the last one known. */
+  readonly problem?: string;
+}
+
+/** `NO_SERVER_AVAILABLE`: nobody could be reached. Lists every server and what is wrong with it. */
+export class NoServerAvailableError extends DavpoolError {
+  readonly servers: readonly ServerReport[];
+  readonly attempts: readonly AttemptRecord[];
+
+  constructor(pool: string, servers: readonly ServerReport[], attempts: readonly AttemptRecord[]) {
+    const states = servers.map(
+      (server) => `${server.serverId}: ${server.status}${server.problem ? ` (${server.problem})` : ""}`,
+    );
+    super(
+      "NO_SERVER_AVAILABLE",
+      servers.length === 0
+        ? `Pool "${pool}" has no servers. Declare one in the configuration or add one.`
+        : `No server of pool "${pool}" gave an answer. ${states.join("; ")}. Check that the servers run and are reachable from here, then try again.`,
+      { details: { servers, attempts: attempts.map(attemptDetails) }, cause: attempts.at(-1)?.failure?.cause },
+    );
+    this.servers = servers;
+    this.attempts = attempts;
+  }
+}
+
+/** `OUTCOME_UNKNOWN`: a request that must not be repeated may have been carried out. */
+export class OutcomeUnknownError extends DavpoolError {
+  readonly attempts: readonly AttemptRecord[];
+
+  constructor(operation: string, attempts: readonly AttemptRecord[]) {
+    const last = attempts.at(-1);
+    super(
+      "OUTCOME_UNKNOWN",
+      `${operation} may or may not have been carried out by ${last?.serverId ?? "the server"} (${last?.failure?.message ?? "the connection ended"}). It was not repeated. Look at the current state before sending it again.`,
+      { details: { attempts: attempts.map(attemptDetails) }, cause: last?.failure?.cause },
+    );
+    this.attempts = attempts;
+  }
+}
+
+/** `DEADLINE_EXCEEDED`: the call's time was up before any server had answered. */
+export class DeadlineExceededError extends DavpoolError {
+  readonly attempts: readonly AttemptRecord[];
+
+  constructor(operation: string, deadline: number, attempts: readonly AttemptRecord[]) {
+    const tried = attempts.map((attempt) => `${attempt.serverId}: ${attempt.failure?.message ?? attempt.outcome}`);
+    super(
+      "DEADLINE_EXCEEDED",
+      `${operation} did not finish within ${deadline} ms${tried.length > 0 ? ` (${tried.join("; ")})` : ""}. Give it a longer deadline, or look at the servers' health.`,
+      { details: { deadline, attempts: attempts.map(attemptDetails) } },
+    );
+    this.attempts = attempts;
+  }
+}
+
+/** `POOL_EXHAUSTED`: every server that may take the request is at its `maxConnections`, and the queue did not help. */
+export class PoolExhaustedError extends DavpoolError {
+  constructor(pool: string, why: string) {
+    super(
+      "POOL_EXHAUSTED",
+      `Pool "${pool}" is at its limits: ${why}. Try again later, raise maxConnections, or lengthen limits.queue.`,
+    );
+  }
+}
+
+/** `AFFINITY_UNKNOWN`: a lock token or entity tag whose server is not known. */
+export class AffinityUnknownError extends DavpoolError {
+  constructor(operation: string, serverIds: readonly string[]) {
+    super(
+      "AFFINITY_UNKNOWN",
+      `${operation} carries a lock token or entity tag, and it is not known which server gave it. Name the server with serverId: ${serverIds.join(", ")}.`,
+      { details: { serverIds } },
+    );
+  }
+}
+
+/** `AFFINITY_CONFLICT`: a request whose locks or entity tags belong to different servers. */
+export class AffinityConflictError extends DavpoolError {
+  constructor(operation: string, owners: readonly string[]) {
+    super(
+      "AFFINITY_CONFLICT",
+      `${operation} carries lock tokens or entity tags of several servers: ${owners.join(" and ")}. Each means something on its own server only: send one request to each.`,
+      { details: { owners } },
+    );
+  }
+}
+
+/** `POLICY_DENIED`: a policy refused the call; nothing was sent. */
+export class PolicyDeniedError extends DavpoolError {
+  constructor(operation: string, reason: string) {
+    super("POLICY_DENIED", `${operation} is not allowed: ${reason}`);
+  }
+}
+
+/** `CANCELLED`: the caller's signal aborted. */
+export class CallCancelledError extends DavpoolError {
+  constructor(operation: string, cause: unknown) {
+    super("CANCELLED", `${operation} was cancelled by its caller.`, { cause });
+  }
+}
+
+/** `POOL_CLOSED`: the pool takes no more calls. */
+export class PoolClosedError extends DavpoolError {
+  constructor(pool: string) {
+    super("POOL_CLOSED", `Pool "${pool}" is closed.`);
+  }
+}
+
+/** `BODY_NOT_REPLAYABLE`: a body that can be read once cannot go to several servers. */
+export class BroadcastBodyError extends DavpoolError {
+  constructor(operation: string) {
+    super(
+      "BODY_NOT_REPLAYABLE",
+      `${operation} to several servers needs a body that can be read more than once. Give it as bytes or text, or as a function that makes a new stream.`,
+    );
+  }
+}
+
+/** Attempts as plain data: no causes, which may hold sockets and stacks. */
+export function attemptDetails(attempt: AttemptRecord): Readonly<Record<string, unknown>> {
+  return {
+    serverId: attempt.serverId,
+    outcome: attempt.outcome,
+    latency: Math.round(attempt.latency),
+    ...(attempt.failure && { failure: attempt.failure.kind, message: attempt.failure.message }),
+  };
+}

@@ -1,0 +1,27 @@
+export {
+  AffinityConflictError,
+  AffinityUnknownError,
+  BroadcastBodyError,
+  CallCancelledError,
+  DeadlineExceededError,
+  NoServerAvailableError,
+  OutcomeUnknownError,
+  PolicyDeniedError,
+  PoolClosedError,
+  PoolExhaustedError,
+  attemptDetails,
+} from "./call-errors.ts";
+export type { ServerReport } from "./call-errors.ts";
+export { ConfigError, SecretError, formatIssue } from "./config-errors.ts";
+export type { ConfigIssue } from "./config-errors.ts";
+export { DavpoolError, describeError, isDavpoolError } from "./davpool-error.ts";
+export {
+  DuplicateServerError,
+  ForbiddenAddressError,
+  InvalidProfileError,
+  ServerDeclaredError,
+  ServerDisabledError,
+  UnknownGroupError,
+  UnknownServerError,
+} from "./server-errors.ts";
+export { StoreError } from "./store-error.ts";

@@ -1,0 +1,15 @@
+import { DavpoolError } from "./davpool-error.ts";
+
+/**
+ * The profile store cannot be read or written. `code` tells which way:
+ * `STORE_KEY_MISSING`, `STORE_KEY_WRONG`, `STORE_VERSION`, `STORE_LOCKED`, `STORE_CORRUPT`, `STORE_UNWRITABLE`.
+ */
+export class StoreError extends DavpoolError {
+  constructor(
+    code: `STORE_${"KEY_MISSING" | "KEY_WRONG" | "VERSION" | "LOCKED" | "CORRUPT" | "UNWRITABLE"}`,
+    message: string,
+    options: { readonly cause?: unknown; readonly details?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    super(code, message, options);
+  }
+}

@@ -1,0 +1,86 @@
+import { Type, type Static } from "typebox";
+import type { FailoverContext, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
+import { definePlugin } from "../plugin/define-plugin.ts";
+import { DurationSchema, milliseconds } from "../time/duration.ts";
+
+const options = Type.Object({
+  enabled: Type.Optional(
+    Type.Boolean({ default: true, description: "Move to another server within a call. Off: the same server only." }),
+  ),
+  backoff: Type.Optional(
+    DurationSchema({ default: "100ms", description: "First pause before a server is asked again; doubles each time." }),
+  ),
+  longestBackoff: Type.Optional(DurationSchema({ default: "5s", description: "Longest such pause." })),
+});
+
+declare module "../config/define-config.ts" {
+  interface FailoverOptions {
+    default: Static<typeof options>;
+  }
+}
+
+const SETTLE: FailoverDecision = { action: "settle" };
+
+/**
+ * What follows a failure depends on what may have happened to the request and on whether it may be repeated:
+ *
+ * | failure | safe, idempotent | neither |
+ * | --- | --- | --- |
+ * | nothing was sent | another server | another server |
+ * | broken or timed out after sending | another server | never again |
+ * | 500 502 503 504 429 | another server | returned as it is |
+ *
+ * A request that names its server, or is bound to one, stays there. The first move to a server not yet tried is free
+ * after `unsent` and `broken`; everything else draws on the retry budget, or overload would double its own traffic.
+ */
+export function defaultFailoverPolicy(settings: {
+  readonly enabled: boolean;
+  /** Milliseconds. */
+  readonly backoff: number;
+  readonly longestBackoff: number;
+}): FailoverPolicy {
+  return {
+    decide(context) {
+      const failure = context.attempts.at(-1)?.failure;
+      if (!failure || !mayRepeat(context, failure.kind)) return SETTLE;
+      if (context.attempts.length > context.profile.retryAttempts) return SETTLE;
+
+      const free = context.attempts.length === 1 && (failure.kind === "unsent" || failure.kind === "broken");
+      if (settings.enabled && !context.pinned && context.untried > 0)
+        return { action: "retry", on: "other", delay: 0, charge: !free };
+
+      const pause = Math.min(settings.backoff * 2 ** (context.attempts.length - 1), settings.longestBackoff);
+      const asked = Math.min(failure.retryAfter ?? 0, settings.longestBackoff);
+      const on = settings.enabled && !context.pinned ? "other" : "same";
+      return { action: "retry", on, delay: Math.max(asked, pause * (0.5 + context.random() / 2)), charge: true };
+    },
+  };
+}
+
+function mayRepeat({ traits, pinned }: FailoverContext, kind: string): boolean {
+  switch (kind) {
+    case "unsent":
+      return true;
+    case "broken":
+    case "timeout":
+      // Bound to one server by a lock or entity tag: a repeat could apply twice what the first one changed.
+      return traits.repeat === "safe" || (traits.repeat === "idempotent" && !(pinned && traits.boundTo));
+    case "overload":
+    case "unavailable":
+      return traits.repeat !== "neither" && !(pinned && traits.boundTo);
+    default:
+      return false;
+  }
+}
+
+export const defaultFailover = definePlugin({
+  kind: "failover",
+  name: "default",
+  options,
+  create: (_context, { enabled = true, backoff = "100ms", longestBackoff = "5s" }) =>
+    defaultFailoverPolicy({
+      enabled,
+      backoff: milliseconds(backoff),
+      longestBackoff: milliseconds(longestBackoff),
+    }),
+});

@@ -1,0 +1,117 @@
+import type { Clock } from "../contracts/clock.ts";
+import type { HealthProbe, ProbeResult } from "../contracts/health-probe.ts";
+import type { Wire } from "../contracts/wire.ts";
+import type { HealthSettings } from "../config/resolve-config.ts";
+import type { Server } from "../pool/server.ts";
+import { describeError } from "../errors/davpool-error.ts";
+
+export interface HealthMonitorHooks<W extends Wire> {
+  /** Every result, before it is counted. */
+  probed(server: Server<W>, result: ProbeResult): void;
+}
+
+/** Intervals vary by this share, so that the checks of many processes do not fall together. */
+const JITTER = 0.1;
+
+/**
+ * Checks servers from time to time: at their own interval while they are well, more often while they are not, and
+ * soon after a request failed. Two checks of one server are never closer than the recovery interval.
+ */
+export class HealthMonitor<W extends Wire> implements Disposable {
+  readonly #settings: HealthSettings;
+  readonly #probe: HealthProbe;
+  readonly #clock: Clock;
+  readonly #random: () => number;
+  readonly #hooks: HealthMonitorHooks<W>;
+  readonly #watched = new Map<Server<W>, Watched>();
+
+  constructor(
+    settings: HealthSettings,
+    probe: HealthProbe,
+    clock: Clock,
+    random: () => number,
+    hooks: HealthMonitorHooks<W>,
+  ) {
+    this.#settings = settings;
+    this.#probe = probe;
+    this.#clock = clock;
+    this.#random = random;
+    this.#hooks = hooks;
+  }
+
+  /** Starts to check a server, at once. Calling it again picks up a changed interval. */
+  watch(server: Server<W>): void {
+    const known = this.#watched.get(server);
+    if (!this.#settings.enabled || server.profile.healthCheckInterval === 0 || !server.enabled) {
+      this.forget(server);
+      return;
+    }
+    if (known) return;
+    const watched: Watched = { timer: undefined, due: 0, last: -Infinity, abort: undefined };
+    this.#watched.set(server, watched);
+    this.#schedule(server, watched, 0);
+  }
+
+  forget(server: Server<W>): void {
+    const watched = this.#watched.get(server);
+    this.#watched.delete(server);
+    watched?.timer?.[Symbol.dispose]();
+    watched?.abort?.abort();
+  }
+
+  /** A request to this server failed: look soon. */
+  hurry(server: Server<W>): void {
+    const watched = this.#watched.get(server);
+    if (!watched || watched.abort) return;
+    const soon = Math.max(0, watched.last + this.#settings.recoveryInterval - this.#clock.now());
+    if (this.#clock.now() + soon < watched.due) this.#schedule(server, watched, soon);
+  }
+
+  [Symbol.dispose](): void {
+    for (const server of this.#watched.keys()) this.forget(server);
+  }
+
+  #schedule(server: Server<W>, watched: Watched, delay: number): void {
+    watched.timer?.[Symbol.dispose]();
+    watched.due = this.#clock.now() + delay;
+    watched.timer = this.#clock.after(delay, () => void this.#check(server, watched));
+  }
+
+  async #check(server: Server<W>, watched: Watched): Promise<void> {
+    const abort = new AbortController();
+    watched.abort = abort;
+    watched.last = this.#clock.now();
+    const timeout = this.#clock.after(this.#settings.timeout, () =>
+      abort.abort(new Error(`no answer to the health check within ${this.#settings.timeout} ms`)),
+    );
+    let result: ProbeResult;
+    try {
+      result = await this.#probe.probe(
+        { profile: server.profile, clock: this.#clock, ping: (signal) => server.ping(signal) },
+        abort.signal,
+      );
+    } catch (cause) {
+      result = { state: "failed", latency: this.#clock.now() - watched.last, cause };
+    }
+    timeout[Symbol.dispose]();
+    watched.abort = undefined;
+    if (this.#watched.get(server) !== watched) return;
+    this.#hooks.probed(server, result);
+    const reason = result.cause === undefined ? undefined : describeError(result.cause);
+    server.record.check(result.state, result.latency, reason);
+    const interval = server.profile.healthCheckInterval * 1_000;
+    const { recoveryInterval } = this.#settings;
+    const delay = server.health === "healthy" ? interval : Math.min(interval, recoveryInterval);
+    this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
+  }
+}
+
+interface Watched {
+  timer: Disposable | undefined;
+  /** When the next check is due. */
+  due: number;
+  /** When the last one began. */
+  last: number;
+  /** Set while a check runs. */
+  abort: AbortController | undefined;
+}

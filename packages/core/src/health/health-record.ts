@@ -1,0 +1,168 @@
+import type { Clock } from "../contracts/clock.ts";
+import type { HealthSnapshot } from "../contracts/profile-store.ts";
+import type { HealthState } from "../contracts/selector.ts";
+import type { HealthSettings } from "../config/resolve-config.ts";
+import { Uptime } from "./uptime.ts";
+
+/** How long an ejection may grow to, as a multiple of the configured time. */
+const LONGEST_EJECTION = 10;
+
+export interface HealthRecordHooks {
+  /** The state changed, or whether the server is usable. */
+  changed(previous: HealthState, reason: string | undefined): void;
+  /** Asked before a request's failure ejects the server: false keeps the last usable server in rotation. */
+  mayEject(): boolean;
+}
+
+/**
+ * Turns single results into one server's state, by counting.
+ *
+ * Both checks and requests count towards `unhealthy`. The way back is the checks' alone: failover sticks until they
+ * say that the server has recovered. Only where checks are off, one request at a time serves as the trial, after a
+ * rest that grows with every ejection.
+ */
+export class HealthRecord {
+  readonly #settings: HealthSettings;
+  readonly #clock: Clock;
+  readonly #hooks: HealthRecordHooks;
+  readonly #uptime: Uptime;
+  /** Whether checks run for this server; if not, requests are the way back. */
+  checked: boolean;
+
+  state: HealthState = "healthy";
+  consecutiveFailures = 0;
+  consecutiveSuccesses = 0;
+  /** The last thing that went wrong, in one line, until the server is healthy again. */
+  problem: string | undefined;
+  #lastCheck: string | undefined;
+  #responseTime: number | undefined;
+  /** A restored state needs one success to be overturned, not several. */
+  #hint = false;
+  #ejections = 0;
+  #rest: Disposable | undefined;
+  #trial: "none" | "ready" | "running" = "none";
+
+  constructor(settings: HealthSettings, checked: boolean, clock: Clock, hooks: HealthRecordHooks) {
+    this.#settings = settings;
+    this.checked = checked;
+    this.#clock = clock;
+    this.#hooks = hooks;
+    this.#uptime = new Uptime(clock.now());
+  }
+
+  /** May take a request now. */
+  get usable(): boolean {
+    return this.state !== "unhealthy" || this.#trial === "ready";
+  }
+
+  /** A request was given to this server. */
+  taken(): void {
+    if (this.#trial !== "ready") return;
+    this.#trial = "running";
+    this.#hooks.changed(this.state, undefined);
+  }
+
+  /** The result of a health check. */
+  check(result: "healthy" | "degraded" | "failed", latency: number, reason: string | undefined): void {
+    this.#lastCheck = this.#clock.wall().toISOString();
+    if (result === "failed") {
+      this.#failed(reason, true);
+      return;
+    }
+    this.#responseTime = latency;
+    if (result === "degraded") this.problem = reason;
+    this.#succeeded(result);
+  }
+
+  /** How a request to this server ended, as far as it speaks about the server. */
+  outcome(reason: string | undefined, latency: number): void {
+    const trial = this.#trial === "running";
+    this.#trial = trial ? "none" : this.#trial;
+    if (reason !== undefined) {
+      if (trial) this.#eject();
+      this.#failed(reason, false);
+      return;
+    }
+    this.#responseTime = latency;
+    if (this.state !== "unhealthy") this.#succeeded("healthy");
+    else if (!this.checked) {
+      this.#succeeded("healthy");
+      if (this.state === "unhealthy") this.#offerTrial();
+    }
+  }
+
+  /** A trial ended without saying anything about the server: its caller went away. */
+  undecided(): void {
+    if (this.#trial === "running") this.#offerTrial();
+  }
+
+  restore(snapshot: HealthSnapshot): void {
+    if (snapshot.status === "healthy") return;
+    this.#hint = true;
+    this.consecutiveFailures = snapshot.consecutiveFailures;
+    // Without checks nobody would ask again.
+    this.#become(this.checked ? snapshot.status : "degraded", "it was so before the restart");
+  }
+
+  snapshot(): HealthSnapshot {
+    return {
+      status: this.state,
+      ...(this.#lastCheck !== undefined && { lastCheck: this.#lastCheck }),
+      ...(this.#responseTime !== undefined && { responseTime: Math.round(this.#responseTime * 10) / 10 }),
+      uptime: this.#uptime.percentage(this.#clock.now()),
+      consecutiveFailures: this.consecutiveFailures,
+      consecutiveSuccesses: this.consecutiveSuccesses,
+    };
+  }
+
+  [Symbol.dispose](): void {
+    this.#rest?.[Symbol.dispose]();
+  }
+
+  #succeeded(result: "healthy" | "degraded"): void {
+    this.consecutiveFailures = 0;
+    this.consecutiveSuccesses++;
+    if (this.state === result) return;
+    const enough = this.#hint || this.consecutiveSuccesses >= this.#settings.successes;
+    // Slow is known at once; well again only after several good results.
+    if (enough || (result === "degraded" && this.state === "healthy")) {
+      this.#ejections = 0;
+      this.#trial = "none";
+      this.#become(result, result === "degraded" ? this.problem : undefined);
+    }
+  }
+
+  #failed(reason: string | undefined, check: boolean): void {
+    this.consecutiveSuccesses = 0;
+    this.consecutiveFailures++;
+    this.problem = reason;
+    if (this.state === "unhealthy") return;
+    if (this.consecutiveFailures >= this.#settings.failures && (check || this.#hooks.mayEject())) {
+      this.#become("unhealthy", reason);
+      if (!this.checked) this.#eject();
+    } else if (this.state === "healthy") this.#become("degraded", reason);
+  }
+
+  #become(state: HealthState, reason: string | undefined): void {
+    const previous = this.state;
+    if (previous === state) return;
+    this.state = state;
+    this.#hint &&= state === "unhealthy";
+    const now = this.#clock.now();
+    if (state === "unhealthy") this.#uptime.down(now);
+    else this.#uptime.up(now);
+    if (state === "healthy") this.problem = undefined;
+    this.#hooks.changed(previous, reason);
+  }
+
+  #eject(): void {
+    this.#ejections = Math.min(this.#ejections + 1, LONGEST_EJECTION);
+    this.#rest?.[Symbol.dispose]();
+    this.#rest = this.#clock.after(this.#settings.ejection * this.#ejections, () => this.#offerTrial());
+  }
+
+  #offerTrial(): void {
+    this.#trial = "ready";
+    this.#hooks.changed(this.state, undefined);
+  }
+}

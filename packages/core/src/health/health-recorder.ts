@@ -1,0 +1,73 @@
+import type { Clock } from "../contracts/clock.ts";
+import type { Log } from "../contracts/log.ts";
+import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts";
+import { describeError } from "../errors/davpool-error.ts";
+import type { Counters } from "../pool/counters.ts";
+
+/** Milliseconds between two savings. */
+const INTERVAL = 30_000;
+
+export interface HealthRecorderParts {
+  readonly store: ProfileStore;
+  readonly counters: Counters;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly snapshots: () => Readonly<Record<string, HealthSnapshot>>;
+}
+
+/**
+ * Saves health and counters from time to time and when the pool closes. Losing them does no harm, so a store that
+ * cannot be written is reported once and otherwise left alone.
+ */
+export class HealthRecorder {
+  readonly #parts: HealthRecorderParts;
+  #timer: Disposable | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  #changed = false;
+  #complained = false;
+
+  constructor(parts: HealthRecorderParts) {
+    this.#parts = parts;
+  }
+
+  start(): void {
+    this.#timer = this.#parts.clock.after(INTERVAL, () => {
+      void this.save();
+      this.start();
+    });
+  }
+
+  /** Some server's state changed. */
+  noteChange(): void {
+    this.#changed = true;
+  }
+
+  /** Saves what is new. Never rejects. */
+  save(): Promise<void> {
+    this.#saving = this.#saving.then(() => this.#save());
+    return this.#saving;
+  }
+
+  async stop(): Promise<void> {
+    this.#timer?.[Symbol.dispose]();
+    await this.save();
+  }
+
+  async #save(): Promise<void> {
+    const { store, counters, log, snapshots } = this.#parts;
+    if (!this.#changed && !counters.unsaved) return;
+    try {
+      let commit: (() => void) | undefined;
+      await store.updateHealth((stored) => {
+        const added = counters.addTo(stored.counters);
+        commit = added.commit;
+        return { servers: { ...stored.servers, ...snapshots() }, counters: added.counters };
+      });
+      commit?.();
+      this.#changed = false;
+    } catch (error) {
+      if (!this.#complained) log.warn(`Health and counters cannot be saved: ${describeError(error)}`);
+      this.#complained = true;
+    }
+  }
+}

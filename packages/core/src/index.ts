@@ -1,0 +1,37 @@
+export type * from "./contracts/index.ts";
+export * from "./errors/index.ts";
+export * from "./config/define-config.ts";
+export { loadConfig, pluginImporter } from "./config/load-config.ts";
+export type { LoadedConfig } from "./config/load-config.ts";
+export { resolveConfig } from "./config/resolve-config.ts";
+export type {
+  HealthSettings,
+  LimitSettings,
+  PluginUse,
+  ResolveOptions,
+  ResolvedConfig,
+  ResolvedPool,
+} from "./config/resolve-config.ts";
+export { ID_PATTERN, composeSchema, serverProfileFields } from "./config/schema.ts";
+export { SecretSchema, resolveSecret } from "./config/secret.ts";
+export type { Secret, SecretContext } from "./config/secret.ts";
+export { suggestion } from "./config/suggestion.ts";
+export { validator } from "./config/validate.ts";
+export type { Validator } from "./config/validate.ts";
+export { allAggregator, allAnswers } from "./aggregator/all.ts";
+export { corePlugins } from "./plugin/core-plugins.ts";
+export { CONTRACT_VERSION, definePlugin } from "./plugin/define-plugin.ts";
+export type { AnyPlugin, Plugin, PluginContext, PluginContracts, PluginKind } from "./plugin/define-plugin.ts";
+export { PluginRegistry, isPlugin, pluginProblem } from "./plugin/registry.ts";
+export { Scope, token } from "./plugin/scope.ts";
+export type { Services, Token } from "./plugin/scope.ts";
+export * from "./plugin/tokens.ts";
+export { defaultFailoverPolicy } from "./failover/default-policy.ts";
+export { openPools } from "./pool/open-pools.ts";
+export type { OpenOptions, OpenPools } from "./pool/open-pools.ts";
+export { DurationSchema, milliseconds } from "./time/duration.ts";
+export type { Duration } from "./time/duration.ts";
+export { createManualClock } from "./time/manual-clock.ts";
+export type { ManualClock } from "./time/manual-clock.ts";
+export { systemClock } from "./time/system-clock.ts";
+export { version } from "./telemetry/version.ts";

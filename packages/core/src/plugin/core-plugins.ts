@@ -1,0 +1,15 @@
+import { allAggregator } from "../aggregator/all.ts";
+import { defaultFailover } from "../failover/default-policy.ts";
+import { pingProbe } from "../health/ping-probe.ts";
+import { affinityMemory } from "../pool/affinity-memory.ts";
+import { credentialsProfile } from "../pool/profile-credentials.ts";
+import type { AnyPlugin } from "./define-plugin.ts";
+
+/** What core itself brings: the parts that every pool needs and few replace. */
+export const corePlugins: readonly AnyPlugin[] = [
+  pingProbe,
+  defaultFailover,
+  affinityMemory,
+  credentialsProfile,
+  allAggregator,
+];

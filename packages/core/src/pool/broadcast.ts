@@ -1,0 +1,84 @@
+import type { Aggregate, Aggregator, ServerResult } from "../contracts/aggregator.ts";
+import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
+import type { Failure } from "../contracts/failure.ts";
+
+/** What one member of a broadcast does. Rejects when its server gave no answer. */
+export type Member<T> = (serverId: string, signal: AbortSignal) => Promise<{ value: T; failure: Failure | undefined }>;
+
+export interface BroadcastPlan<T> {
+  readonly serverIds: readonly string[];
+  readonly concurrency: number;
+  readonly signal: AbortSignal | undefined;
+  readonly aggregator: Aggregator;
+  readonly key: (value: T) => string;
+  readonly member: Member<T>;
+}
+
+/** Asks many servers, a bounded number at a time, and lets the aggregator make one result of what arrives. */
+export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>> {
+  const stop = new AbortController();
+  const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
+  const arrivals = new Arrivals<T>(plan.serverIds.length);
+  const queue = plan.serverIds.values();
+
+  async function work(): Promise<void> {
+    for (const serverId of queue) {
+      if (stop.signal.aborted) return;
+      arrivals.push(await ask(serverId));
+    }
+  }
+  async function ask(serverId: string): Promise<ServerResult<T>> {
+    try {
+      return { serverId, ok: true, value: (await plan.member(serverId, signal)).value };
+    } catch (error) {
+      return { serverId, ok: false, failure: failureOf(error) };
+    }
+  }
+
+  const workers = Array.from({ length: Math.min(plan.concurrency, plan.serverIds.length) }, work);
+  try {
+    const aggregate = await plan.aggregator.aggregate(arrivals, { servers: plan.serverIds.length, key: plan.key });
+    const order = new Map(plan.serverIds.map((serverId, index) => [serverId, index]));
+    const place = (result: ServerResult<T>) => order.get(result.serverId) ?? 0;
+    return { ...aggregate, results: aggregate.results.toSorted((a, b) => place(a) - place(b)) };
+  } finally {
+    stop.abort();
+    await Promise.all(workers);
+  }
+}
+
+function failureOf(error: unknown): Failure {
+  return {
+    kind: "unsent",
+    blame: "server",
+    message: describeError(error),
+    ...(isDavpoolError(error) && { code: error.code }),
+    cause: error,
+  };
+}
+
+/** Results in the order in which they arrive. */
+class Arrivals<T> implements AsyncIterable<ServerResult<T>> {
+  #expected: number;
+  readonly #ready: ServerResult<T>[] = [];
+  #wake: (() => void) | undefined;
+
+  constructor(expected: number) {
+    this.#expected = expected;
+  }
+
+  push(result: ServerResult<T>): void {
+    this.#ready.push(result);
+    this.#wake?.();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<ServerResult<T>> {
+    while (this.#expected > 0) {
+      const result = this.#ready.shift();
+      if (result) {
+        this.#expected--;
+        yield result;
+      } else await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+  }
+}

@@ -1,0 +1,101 @@
+import type { Clock } from "../contracts/clock.ts";
+import type { Wire } from "../contracts/wire.ts";
+import type { LimitSettings } from "../config/resolve-config.ts";
+import { PoolExhaustedError } from "../errors/call-errors.ts";
+import type { Deadlines, Timed } from "../time/deadlines.ts";
+import type { Server } from "./server.ts";
+
+interface Waiter<W extends Wire> extends Timed {
+  /** Picks again whenever a slot frees: a choice made earlier would wait behind a busy server. */
+  readonly choose: () => Server<W> | undefined;
+  readonly settle: (server: Server<W>) => void;
+  readonly fail: (error: unknown) => void;
+}
+
+/**
+ * Hands out the slots of all servers of a pool: `maxConnections` each, then one bounded queue for the whole pool, or
+ * an error at once.
+ */
+export class Limiter<W extends Wire> {
+  readonly #pool: string;
+  readonly #queue: LimitSettings["queue"];
+  readonly #clock: Clock;
+  readonly #deadlines: Deadlines;
+  readonly #waiting = new Set<Waiter<W>>();
+
+  constructor(pool: string, queue: LimitSettings["queue"], clock: Clock, deadlines: Deadlines) {
+    this.#pool = pool;
+    this.#queue = queue;
+    this.#clock = clock;
+    this.#deadlines = deadlines;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Waits for a slot after `choose` found none. The server that `choose` returns has its slot taken.
+   * @param deadline on the clock's scale; the wait ends there at the latest.
+   * @throws PoolExhaustedError, or the reason of `signal`.
+   */
+  wait(
+    choose: () => Server<W> | undefined,
+    deadline: number,
+    signal: AbortSignal | undefined,
+  ): Promise<Server<W>> {
+    const queue = this.#queue;
+    if (queue === false) throw new PoolExhaustedError(this.#pool, "no slot is free, and limits.queue is false");
+    if (this.#waiting.size >= queue.size)
+      throw new PoolExhaustedError(this.#pool, `${queue.size} calls wait for a slot already`);
+    return new Promise((resolve, reject) => {
+      const leave = () => {
+        this.#waiting.delete(waiter);
+        this.#deadlines.remove(waiter);
+        signal?.removeEventListener("abort", cancel);
+      };
+      const cancel = () => waiter.fail(signal?.reason);
+      const start = this.#clock.now();
+      const waiter: Waiter<W> = {
+        choose,
+        expiresAt: Math.min(start + queue.timeout, deadline),
+        settle: (server) => {
+          leave();
+          resolve(server);
+        },
+        fail: (error) => {
+          leave();
+          // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the caller's own abort reason
+          reject(error);
+        },
+        expire: () => {
+          const waited = Math.round(this.#clock.now() - start);
+          waiter.fail(new PoolExhaustedError(this.#pool, `no slot became free within ${waited} ms`));
+        },
+      };
+      signal?.addEventListener("abort", cancel, { once: true });
+      this.#waiting.add(waiter);
+      this.#deadlines.add(waiter);
+    });
+  }
+
+  /** A slot became free, or a server usable: gives it to whoever waits longest and can use it. */
+  offer(): void {
+    for (const waiter of this.#waiting) {
+      try {
+        const server = waiter.choose();
+        if (!server) continue;
+        waiter.settle(server);
+        return;
+      } catch (error) {
+        // Nobody is left who could take it: its own failure, not that of whoever freed the slot.
+        waiter.fail(error);
+      }
+    }
+  }
+
+  /** Fails everybody who waits. */
+  close(error: unknown): void {
+    for (const waiter of this.#waiting) waiter.fail(error);
+  }
+}

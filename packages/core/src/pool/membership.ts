@@ -1,0 +1,261 @@
+import type { Log } from "../contracts/log.ts";
+import type { ActiveServerChange, ProfileInput, RemovedServer } from "../contracts/pool.ts";
+import type { ProfileStore, StoredServer, StoredState } from "../contracts/profile-store.ts";
+import type { ServerOrigin } from "../contracts/server-profile.ts";
+import type { Transport } from "../contracts/transport.ts";
+import type { Wire } from "../contracts/wire.ts";
+import type { CompleteProfile, ProfileReader } from "../config/server-profile.ts";
+import { formatIssue } from "../errors/config-errors.ts";
+import { describeError } from "../errors/davpool-error.ts";
+import {
+  DuplicateServerError,
+  InvalidProfileError,
+  ServerDeclaredError,
+  ServerDisabledError,
+  UnknownServerError,
+} from "../errors/server-errors.ts";
+import type { Candidates } from "./candidates.ts";
+import type { EventChannel } from "./events.ts";
+import type { Server } from "./server.ts";
+
+export interface MembershipParts<W extends Wire> {
+  readonly servers: Map<string, Server<W>>;
+  readonly candidates: Candidates<W>;
+  readonly transport: Transport<W>;
+  readonly store: ProfileStore;
+  readonly readProfile: ProfileReader;
+  readonly events: EventChannel;
+  readonly log: Log;
+  readonly create: (profile: W["profile"], origin: ServerOrigin) => Server<W>;
+  /** A server joined, or its profile changed. */
+  readonly joined: (server: Server<W>) => void;
+  /** A server takes no new attempts. */
+  readonly left: (server: Server<W>) => void;
+  readonly preferred: () => string | undefined;
+}
+
+/**
+ * Who belongs to the pool. Declared servers come from the configuration, added ones from the store, which other
+ * processes change as well; one change is made at a time.
+ */
+export class Membership<W extends Wire> {
+  readonly #parts: MembershipParts<W>;
+  #turn: Promise<unknown> = Promise.resolve();
+  #watch: Disposable | undefined;
+
+  constructor(parts: MembershipParts<W>) {
+    this.#parts = parts;
+  }
+
+  /** Declared servers first, then those the store remembers. */
+  start(declared: readonly ProfileInput[]): Promise<void> {
+    return this.#inTurn(async () => {
+      for (const profile of declared) {
+        for (const warning of (await this.#parts.transport.admit?.(profile as CompleteProfile, "declared")) ?? [])
+          this.#parts.log.warn(warning, { serverId: profile.serverId });
+        this.#join(profile as CompleteProfile, "declared");
+      }
+      this.#adopt(await this.#parts.store.load());
+      this.#watch = this.#parts.store.watch?.((state) => void this.#inTurn(async () => this.#adopt(state)));
+    });
+  }
+
+  add(input: ProfileInput): Promise<Server<W>> {
+    return this.#inTurn(async () => {
+      const { store, transport, servers } = this.#parts;
+      if (servers.has(input.serverId)) throw new DuplicateServerError(input.serverId);
+      const written = { priority: this.#lowestTier(), ...input };
+      const profile = await this.#admit(written);
+      await store.update((state) => {
+        if (state.servers.some((server) => server.serverId === profile.serverId))
+          throw new DuplicateServerError(profile.serverId);
+        return { ...state, servers: [...state.servers, toStored(profile, transport.secretFields)] };
+      });
+      const server = this.#join(profile, "added");
+      this.#parts.events.emit("servers-changed", { serverId: profile.serverId, change: "added" });
+      return server;
+    });
+  }
+
+  update(serverId: string, changes: Readonly<Record<string, unknown>>): Promise<Server<W>> {
+    return this.#inTurn(async () => {
+      const { store, transport } = this.#parts;
+      const server = this.#find(serverId);
+      if (server.origin === "declared") {
+        const others = Object.keys(changes).filter((field) => field !== "enabled");
+        if (others.length > 0) throw new ServerDeclaredError(serverId, `changed (${others.join(", ")})`);
+      }
+      const written = { ...(server.profile as object as ProfileInput), ...changes, serverId };
+      const profile = server.origin === "added" ? await this.#admit(written) : this.#read(written);
+      if (server.origin === "added") {
+        await store.update((state) => ({
+          ...state,
+          servers: state.servers.map((stored) =>
+            stored.serverId === serverId ? toStored(profile, transport.secretFields) : stored,
+          ),
+        }));
+      }
+      this.#change(server, profile);
+      return server;
+    });
+  }
+
+  remove(serverId: string): Promise<RemovedServer> {
+    return this.#inTurn(async () => {
+      const { store, candidates, events, preferred } = this.#parts;
+      const server = this.#find(serverId);
+      if (server.origin === "declared") throw new ServerDeclaredError(serverId, "removed");
+      const wasActive = candidates.activeServerId === serverId;
+      await store.update((state) => ({
+        activeServerId: state.activeServerId === serverId ? undefined : state.activeServerId,
+        servers: state.servers.filter((stored) => stored.serverId !== serverId),
+      }));
+      this.#leave(server);
+      if (wasActive) events.emit("active-changed", { previousServerId: serverId, activeServerId: undefined });
+      return { serverId, wasActive, preferredServerId: preferred() };
+    });
+  }
+
+  activate(serverId: string | null): Promise<ActiveServerChange> {
+    return this.#inTurn(async () => {
+      const { store, candidates, events, preferred } = this.#parts;
+      if (serverId !== null && !this.#find(serverId).enabled) throw new ServerDisabledError(serverId);
+      const previousServerId = preferred();
+      await store.update((state) => ({ ...state, activeServerId: serverId ?? undefined }));
+      candidates.activeServerId = serverId ?? undefined;
+      const change = { previousServerId, activeServerId: preferred() };
+      events.emit("active-changed", change);
+      return change;
+    });
+  }
+
+  /** Makes the declared servers those of a new configuration. */
+  apply(declared: readonly ProfileInput[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const wanted = new Map(declared.map((profile) => [profile.serverId, this.#read(profile)]));
+      for (const server of this.#parts.servers.values())
+        if (server.origin === "declared" && !wanted.has(server.serverId)) this.#leave(server);
+      for (const [serverId, profile] of wanted) {
+        const known = this.#parts.servers.get(serverId);
+        if (known?.origin === "declared") this.#change(known, profile);
+        else {
+          if (known) this.#leave(known);
+          this.#join(profile, "declared");
+        }
+      }
+    });
+  }
+
+  stop(): void {
+    this.#watch?.[Symbol.dispose]();
+  }
+
+  /** Changes wait for each other; one that fails does not stop the next. */
+  #inTurn<T>(change: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(change);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  #find(serverId: string): Server<W> {
+    const { servers } = this.#parts;
+    const server = servers.get(serverId);
+    if (!server) throw new UnknownServerError(serverId, [...servers.keys()]);
+    return server;
+  }
+
+  #lowestTier(): number {
+    return Math.max(1, ...[...this.#parts.servers.values()].map((server) => server.priority));
+  }
+
+  #read(written: ProfileInput): CompleteProfile {
+    const { profile, issues } = this.#parts.readProfile(written);
+    if (issues.length > 0) throw new InvalidProfileError(written.serverId, issues.map(formatIssue));
+    return profile;
+  }
+
+  /** Checks a profile from an untrusted caller. */
+  async #admit(written: ProfileInput): Promise<CompleteProfile> {
+    const { transport, log } = this.#parts;
+    const profile = this.#read(written);
+    const places = transport.secretFields.filter(
+      (field) => profile[field] !== undefined && typeof profile[field] !== "string",
+    );
+    if (places.length > 0)
+      throw new InvalidProfileError(profile.serverId, [
+        `${places.join(", ")}: only the operator's configuration may name a place to read a secret from; give the secret itself.`,
+      ]);
+    for (const warning of (await transport.admit?.(profile, "added")) ?? [])
+      log.warn(warning, { serverId: profile.serverId });
+    return profile;
+  }
+
+  /** Makes the added servers those of a state that was read from the store. */
+  #adopt(state: StoredState): void {
+    const { servers, candidates, log } = this.#parts;
+    const stored = new Set(state.servers.map((server) => server.serverId));
+    for (const server of servers.values())
+      if (server.origin === "added" && !stored.has(server.serverId)) this.#leave(server);
+    for (const entry of state.servers) {
+      try {
+        this.#adoptServer(entry);
+      } catch (error) {
+        log.error(`Stored server "${entry.serverId}" is left out: ${describeError(error)}`, { serverId: entry.serverId });
+      }
+    }
+    const { activeServerId } = state;
+    candidates.activeServerId = activeServerId !== undefined && servers.has(activeServerId) ? activeServerId : undefined;
+  }
+
+  #adoptServer(entry: StoredServer): void {
+    const { servers, log } = this.#parts;
+    const known = servers.get(entry.serverId);
+    if (known?.origin === "declared") {
+      log.warn(`Server "${entry.serverId}" is declared in the configuration and stored as well; the configuration wins.`, {
+        serverId: entry.serverId,
+      });
+      return;
+    }
+    const profile = this.#read({ ...entry.profile, ...entry.secrets, serverId: entry.serverId });
+    if (known) this.#change(known, profile);
+    else this.#join(profile, "added");
+  }
+
+  #join(profile: CompleteProfile, origin: ServerOrigin): Server<W> {
+    const { servers, candidates, create, joined } = this.#parts;
+    const server = create(profile, origin);
+    servers.set(server.serverId, server);
+    candidates.invalidate();
+    joined(server);
+    return server;
+  }
+
+  #change(server: Server<W>, profile: CompleteProfile): void {
+    if (JSON.stringify(server.profile) === JSON.stringify(profile)) return;
+    server.change(profile);
+    this.#parts.candidates.invalidate();
+    this.#parts.joined(server);
+    this.#parts.events.emit("servers-changed", { serverId: server.serverId, change: "updated" });
+  }
+
+  #leave(server: Server<W>): void {
+    const { servers, candidates, left, events } = this.#parts;
+    servers.delete(server.serverId);
+    if (candidates.activeServerId === server.serverId) candidates.activeServerId = undefined;
+    candidates.invalidate();
+    left(server);
+    events.emit("servers-changed", { serverId: server.serverId, change: "removed" });
+  }
+}
+
+function toStored(profile: CompleteProfile, secretFields: readonly string[]): StoredServer {
+  const { serverId, ...fields } = profile;
+  const secret = new Set(secretFields);
+  return {
+    serverId,
+    profile: Object.fromEntries(Object.entries(fields).filter(([field]) => !secret.has(field))),
+    secrets: Object.fromEntries(
+      secretFields.flatMap((field) => (typeof profile[field] === "string" ? [[field, profile[field]]] : [])),
+    ),
+  };
+}

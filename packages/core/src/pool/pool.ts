@@ -1,0 +1,388 @@
+import type { AffinityStore } from "../contracts/affinity-store.ts";
+import type { Aggregate } from "../contracts/aggregator.ts";
+import type { Clock } from "../contracts/clock.ts";
+import type { CredentialSource } from "../contracts/credential-source.ts";
+import type { FailoverPolicy } from "../contracts/failover-policy.ts";
+import type { Failure } from "../contracts/failure.ts";
+import type { HealthProbe } from "../contracts/health-probe.ts";
+import type { Log } from "../contracts/log.ts";
+import type { Policy } from "../contracts/policy.ts";
+import type {
+  ActiveServerChange,
+  Answer,
+  BroadcastOptions,
+  CallOptions,
+  Consume,
+  Pool,
+  PoolEvents,
+  PoolStats,
+  ProfileInput,
+  RemovedServer,
+  ServerStatus,
+} from "../contracts/pool.ts";
+import type { ProfileStore } from "../contracts/profile-store.ts";
+import type { HealthState, Selector } from "../contracts/selector.ts";
+import type { ServerOrigin } from "../contracts/server-profile.ts";
+import type { Transport } from "../contracts/transport.ts";
+import type { Wire } from "../contracts/wire.ts";
+import { allAnswers } from "../aggregator/all.ts";
+import type { ResolvedPool } from "../config/resolve-config.ts";
+import type { ProfileReader } from "../config/server-profile.ts";
+import { BroadcastBodyError, PoolClosedError } from "../errors/call-errors.ts";
+import { UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
+import { HealthMonitor } from "../health/health-monitor.ts";
+import { HealthRecord } from "../health/health-record.ts";
+import { HealthRecorder } from "../health/health-recorder.ts";
+import { Telemetry } from "../telemetry/telemetry.ts";
+import { Deadlines } from "../time/deadlines.ts";
+import { broadcast } from "./broadcast.ts";
+import { Call, type CallParts } from "./call.ts";
+import { Candidates } from "./candidates.ts";
+import { Counters } from "./counters.ts";
+import { EventChannel } from "./events.ts";
+import { Limiter } from "./limiter.ts";
+import { Membership } from "./membership.ts";
+import { RetryBudget } from "./retry-budget.ts";
+import { Server } from "./server.ts";
+
+/** What a pool is put together from. */
+export interface PoolParts<W extends Wire> {
+  readonly settings: Pick<
+    ResolvedPool,
+    "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "servers"
+  >;
+  readonly transport: Transport<W>;
+  readonly selector: Selector;
+  readonly probe: HealthProbe;
+  readonly failover: FailoverPolicy;
+  readonly policies: readonly Policy<W>[];
+  readonly store: ProfileStore;
+  readonly affinity: AffinityStore;
+  readonly credentials: CredentialSource;
+  readonly readProfile: ProfileReader;
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+const DRAIN = 5_000;
+
+/** The pool engine. Calls run in `Call`, membership in `Membership`, health in `HealthMonitor`; this joins them. */
+export class ServerPool<W extends Wire = Wire> implements Pool<W> {
+  readonly name: string;
+  readonly #parts: PoolParts<W>;
+  readonly #servers = new Map<string, Server<W>>();
+  /** Servers that have left and still serve what they had begun. */
+  readonly #leaving = new Set<Promise<void>>();
+  readonly #closing = new AbortController();
+  readonly #candidates: Candidates<W>;
+  readonly #limiter: Limiter<W>;
+  readonly #budget: RetryBudget;
+  readonly #telemetry: Telemetry;
+  readonly #counters = new Counters();
+  readonly #events: EventChannel;
+  readonly #monitor: HealthMonitor<W>;
+  readonly #membership: Membership<W>;
+  readonly #recorder: HealthRecorder;
+  readonly #callParts: CallParts<W>;
+  readonly #running = new Set<Promise<unknown>>();
+  #closed: Promise<void> | undefined;
+
+  constructor(parts: PoolParts<W>) {
+    const { settings, clock, random, log, transport, store } = parts;
+    this.name = settings.name;
+    this.#parts = parts;
+    const deadlines = new Deadlines(clock);
+    this.#candidates = new Candidates(settings, this.#servers);
+    this.#limiter = new Limiter(settings.name, settings.limits.queue, clock, deadlines);
+    this.#budget = new RetryBudget(settings.limits.retryBudget);
+    this.#events = new EventChannel(log);
+    this.#telemetry = new Telemetry(settings.name, { inFlight: () => this.#servers.values() });
+    this.#monitor = new HealthMonitor(settings.health, parts.probe, clock, random, {
+      probed: (server, { latency, state }) =>
+        parts.selector.observe?.(server, { latency, end: state === "failed" ? "failure" : "answer" }),
+    });
+    this.#membership = new Membership({
+      servers: this.#servers,
+      candidates: this.#candidates,
+      transport,
+      store,
+      readProfile: parts.readProfile,
+      events: this.#events,
+      log,
+      create: (profile, origin) => this.#createServer(profile, origin),
+      joined: (server) => this.#joined(server),
+      left: (server) => this.#left(server),
+      preferred: () => this.preferredServerId,
+    });
+    this.#recorder = new HealthRecorder({
+      store,
+      counters: this.#counters,
+      clock,
+      log,
+      snapshots: () =>
+        Object.fromEntries([...this.#servers.values()].map((server) => [server.serverId, server.record.snapshot()])),
+    });
+    this.#callParts = {
+      pool: settings.name,
+      servers: this.#servers,
+      candidates: this.#candidates,
+      transport,
+      selector: parts.selector,
+      failover: parts.failover,
+      policies: parts.policies,
+      affinity: parts.affinity,
+      limiter: this.#limiter,
+      budget: this.#budget,
+      deadlines,
+      telemetry: this.#telemetry,
+      clock,
+      random,
+      signal: this.#closing.signal,
+      deadline: settings.deadline,
+      minimumRate: settings.limits.minimumRate / 1_000,
+      writes: settings.writes,
+      attemptEnded: (server, failure, latency) => this.#attemptEnded(server, failure, latency),
+      failedOver: (from, to, operation, failure) => {
+        this.#telemetry.failover(from, to);
+        log.info(`${operation} moved from ${from} to ${to}: ${failure.message}`, { from, to, failure: failure.kind });
+        this.#events.emit("failover", { from, to, operation, failure });
+      },
+    };
+  }
+
+  /** Loads the servers, restores health, and begins to check. Call it once, before anything else. */
+  async start(): Promise<void> {
+    await this.#membership.start(this.#parts.settings.servers);
+    const stored = await this.#parts.store.loadHealth();
+    this.#counters.restore(stored.counters);
+    for (const server of this.#servers.values()) {
+      const snapshot = stored.servers[server.serverId];
+      if (snapshot) server.record.restore(snapshot);
+    }
+    this.#recorder.start();
+  }
+
+  execute(request: W["request"], options?: CallOptions): Promise<Answer<W["response"]>>;
+  execute<T>(request: W["request"], options: CallOptions & { consume: Consume<W, T> }): Promise<Answer<T>>;
+  async execute<T>(
+    request: W["request"],
+    options: CallOptions & { consume?: Consume<W, T> } = {},
+  ): Promise<Answer<T>> {
+    if (this.#closed) throw new PoolClosedError(this.name);
+    const start = this.#parts.clock.now();
+    const call = new Call<W, T>(this.#callParts, request, options, options.consume);
+    this.#budget.deposit();
+    const result = call.run();
+    this.#running.add(result);
+    try {
+      return await result;
+    } finally {
+      this.#running.delete(result);
+      this.#counters.ended(call.failure === undefined, this.#parts.clock.now() - start, call.failedOver);
+    }
+  }
+
+  async broadcast<T>(request: W["request"], options: BroadcastOptions<W, T>): Promise<Aggregate<T>> {
+    if (this.#closed) throw new PoolClosedError(this.name);
+    const { clock, settings, transport } = this.#parts;
+    const traits = transport.traits(request);
+    const serverIds = this.#members(options);
+    if (!traits.replayable && serverIds.length > 1) throw new BroadcastBodyError(traits.operation);
+    const start = clock.now();
+    let failed = false;
+    const work = broadcast<T>({
+      serverIds,
+      concurrency: settings.limits.broadcastConcurrency,
+      signal: options.signal,
+      aggregator: options.aggregator ?? allAnswers,
+      key: options.key ?? ((value) => JSON.stringify(value)),
+      member: async (serverId, signal) => {
+        const call = new Call<W, T>(this.#callParts, request, { ...options, serverId, signal }, options.consume);
+        this.#budget.deposit();
+        try {
+          const { value } = await call.run();
+          return { value, failure: call.failure };
+        } finally {
+          failed ||= call.failure !== undefined;
+        }
+      },
+    });
+    this.#running.add(work);
+    try {
+      return await work;
+    } finally {
+      this.#running.delete(work);
+      this.#counters.ended(!failed, clock.now() - start, false);
+    }
+  }
+
+  async add(profile: ProfileInput): Promise<ServerStatus> {
+    return (await this.#membership.add(profile)).status();
+  }
+
+  async update(serverId: string, changes: Omit<ProfileInput, "serverId">): Promise<ServerStatus> {
+    return (await this.#membership.update(serverId, changes)).status();
+  }
+
+  remove(serverId: string): Promise<RemovedServer> {
+    return this.#membership.remove(serverId);
+  }
+
+  activate(serverId: string | null): Promise<ActiveServerChange> {
+    return this.#membership.activate(serverId);
+  }
+
+  apply(declared: readonly ProfileInput[]): Promise<void> {
+    return this.#membership.apply(declared);
+  }
+
+  list(): readonly ServerStatus[] {
+    return [...this.#servers.values()].map((server) => server.status());
+  }
+
+  get preferredServerId(): string | undefined {
+    const usual = this.#candidates.for({ tried: undefined, admits: undefined, primaryOnly: true });
+    return usual[0]?.serverId;
+  }
+
+  stats(): PoolStats {
+    const servers = [...this.#servers.values()];
+    const totals = { active: 0, idle: 0, max: 0 };
+    for (const server of servers) {
+      const { active, idle, max } = server.connectionStats();
+      totals.active += active;
+      totals.idle += idle;
+      totals.max += max;
+    }
+    const unhealthy = servers.filter((server) => server.health === "unhealthy").length;
+    const { responseTimeSum, ...requestStats } = this.#counters.current;
+    return {
+      totalServers: servers.length,
+      healthyServers: servers.length - unhealthy,
+      unhealthyServers: unhealthy,
+      totalConnections: totals,
+      requestStats,
+      averageResponseTime:
+        requestStats.successful === 0 ? 0 : Math.round((10 * responseTimeSum) / requestStats.successful) / 10,
+    };
+  }
+
+  on<K extends keyof PoolEvents>(event: K, listener: (detail: PoolEvents[K]) => void): Disposable {
+    return this.#events.on(event, listener);
+  }
+
+  close(options: { readonly drain?: number } = {}): Promise<void> {
+    return (this.#closed ??= this.#close(options.drain ?? DRAIN));
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #close(drain: number): Promise<void> {
+    this.#membership.stop();
+    this.#monitor[Symbol.dispose]();
+    await this.#drained(drain);
+    const closed = new PoolClosedError(this.name);
+    this.#limiter.close(closed);
+    this.#closing.abort(closed);
+    await Promise.allSettled([...this.#servers.values()].map((server) => server.close()));
+    await Promise.allSettled(this.#leaving);
+    await this.#recorder.stop();
+    this.#telemetry[Symbol.dispose]();
+  }
+
+  /** Waits for the calls in flight, but no longer than `drain` milliseconds. */
+  async #drained(drain: number): Promise<void> {
+    if (this.#running.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = this.#parts.clock.after(drain, resolve);
+      void Promise.allSettled(this.#running).then(() => {
+        timer[Symbol.dispose]();
+        resolve();
+      });
+    });
+  }
+
+  #members(options: { readonly serverGroup?: string; readonly serverIds?: readonly string[] }): readonly string[] {
+    const enabled = [...this.#servers.values()].filter((server) => server.enabled);
+    if (options.serverIds) {
+      for (const serverId of options.serverIds)
+        if (!this.#servers.has(serverId)) throw new UnknownServerError(serverId, [...this.#servers.keys()]);
+      return options.serverIds;
+    }
+    const { serverGroup } = options;
+    const members = serverGroup === undefined ? enabled : enabled.filter((server) => server.group === serverGroup);
+    if (members.length > 0) return members.map((server) => server.serverId);
+    const groups = new Set(enabled.flatMap((server) => (server.group === undefined ? [] : [server.group])));
+    throw new UnknownGroupError(serverGroup ?? "", [...groups]);
+  }
+
+  #createServer(profile: W["profile"], origin: ServerOrigin): Server<W> {
+    const { settings, clock, transport, credentials } = this.#parts;
+    const checked = settings.health.enabled && profile.healthCheckInterval > 0;
+    const record = new HealthRecord(settings.health, checked, clock, {
+      changed: (previous, reason) => this.#healthChanged(server, previous, reason),
+      mayEject: () =>
+        [...this.#servers.values()].some((other) => other !== server && other.enabled && other.record.usable),
+    });
+    const server: Server<W> = new Server(profile, origin, record, {
+      transport,
+      credentials,
+      clock,
+      signal: this.#closing.signal,
+    });
+    return server;
+  }
+
+  #joined(server: Server<W>): void {
+    this.#budget.atLeast(server.maxConnections);
+    server.record.checked = this.#parts.settings.health.enabled && server.profile.healthCheckInterval > 0;
+    this.#monitor.watch(server);
+    this.#limiter.offer();
+  }
+
+  #left(server: Server<W>): void {
+    this.#monitor.forget(server);
+    this.#parts.selector.forget?.(server.serverId);
+    const leaving = server.drained().then(() => server.close());
+    this.#leaving.add(leaving);
+    void leaving.finally(() => this.#leaving.delete(leaving));
+  }
+
+  #attemptEnded(server: Server<W>, failure: Failure | undefined, latency: number): void {
+    server.release();
+    server.attemptsTotal++;
+    if (failure) server.attemptsFailed++;
+    const cancelled = failure?.blame === "caller";
+    this.#parts.selector.observe?.(server, {
+      latency,
+      end: cancelled ? "cancelled" : failure?.blame === "server" ? "failure" : "answer",
+      ...(failure && { failure }),
+    });
+    if (failure === undefined) server.record.outcome(undefined, latency);
+    else if (failure.blame === "server") {
+      server.record.outcome(failure.message, latency);
+      this.#monitor.hurry(server);
+    } else server.record.undecided();
+    if (this.#limiter.waiting > 0) this.#limiter.offer();
+  }
+
+  #healthChanged(server: Server<W>, previous: HealthState, reason: string | undefined): void {
+    this.#candidates.invalidate();
+    if (server.record.usable && this.#limiter.waiting > 0) this.#limiter.offer();
+    const state = server.health;
+    if (state === previous) return;
+    this.#recorder.noteChange();
+    const { serverId } = server;
+    const change = { serverId, previous, ...(reason !== undefined && { reason }) };
+    const line = `Server ${serverId} is ${state}${reason === undefined ? "" : `: ${reason}`}`;
+    this.#parts.log[state === "healthy" ? "info" : "warn"](line, { serverId, state, previous });
+    this.#events.emit(`server-${state}`, change);
+    if (previous === "unhealthy") this.#events.emit("recovered", { serverId });
+    const enabled = [...this.#servers.values()].filter((other) => other.enabled);
+    if (state === "unhealthy" && enabled.every((other) => other.health === "unhealthy"))
+      this.#events.emit("all-down", { servers: enabled.map((other) => other.serverId) });
+  }
+}

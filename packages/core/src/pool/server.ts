@@ -1,0 +1,189 @@
+import type { Clock } from "../contracts/clock.ts";
+import type { Connection, ConnectionStats } from "../contracts/connection.ts";
+import type { CredentialSource } from "../contracts/credential-source.ts";
+import type { ServerStatus } from "../contracts/pool.ts";
+import type { HealthState, ServerView } from "../contracts/selector.ts";
+import type { ServerOrigin, ServerProfile } from "../contracts/server-profile.ts";
+import type { Transport } from "../contracts/transport.ts";
+import type { Caller, Wire } from "../contracts/wire.ts";
+import type { HealthRecord } from "../health/health-record.ts";
+
+/** What all servers of a pool share. */
+export interface ServerParts<W extends Wire> {
+  readonly transport: Transport<W>;
+  readonly credentials: CredentialSource;
+  readonly clock: Clock;
+  /** The pool's: aborts when the pool closes. */
+  readonly signal: AbortSignal;
+}
+
+/** Fields that the engine reads anew for every attempt: changing them needs no new connection. */
+const ENGINE_FIELDS = new Set<string>([
+  "priority",
+  "group",
+  "timeout",
+  "retryAttempts",
+  "healthCheckInterval",
+  "enabled",
+] satisfies (keyof ServerProfile)[]);
+
+/** One server of a pool: its profile, its health, its connections and how busy it is. */
+export class Server<W extends Wire = Wire> implements ServerView {
+  readonly serverId: string;
+  readonly origin: ServerOrigin;
+  readonly record: HealthRecord;
+  readonly #parts: ServerParts<W>;
+  #profile: W["profile"];
+  #connections = new Map<string, Connection<W> | Promise<Connection<W>>>();
+  #drained: (() => void)[] = [];
+  #inFlight = 0;
+  attemptsTotal = 0;
+  attemptsFailed = 0;
+
+  constructor(profile: W["profile"], origin: ServerOrigin, record: HealthRecord, parts: ServerParts<W>) {
+    this.serverId = profile.serverId;
+    this.origin = origin;
+    this.#profile = profile;
+    this.record = record;
+    this.#parts = parts;
+  }
+
+  get profile(): W["profile"] {
+    return this.#profile;
+  }
+  get priority(): number {
+    return this.#profile.priority;
+  }
+  get group(): string | undefined {
+    return this.#profile.group;
+  }
+  get enabled(): boolean {
+    return this.#profile.enabled;
+  }
+  get maxConnections(): number {
+    return this.#profile.maxConnections;
+  }
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+  get free(): boolean {
+    return this.#inFlight < this.#profile.maxConnections;
+  }
+  get health(): HealthState {
+    return this.record.state;
+  }
+
+  take(): void {
+    this.#inFlight++;
+    this.record.taken();
+  }
+
+  release(): void {
+    if (--this.#inFlight > 0) return;
+    for (const drained of this.#drained.splice(0)) drained();
+  }
+
+  /**
+   * The connection for a partition: at once when it is open, a promise while it opens. Concurrent callers share one
+   * opening; one that failed is tried anew by the next caller.
+   */
+  connection(partition: string, caller: Caller): Connection<W> | Promise<Connection<W>> {
+    return this.#connections.get(partition) ?? this.#open(partition, caller);
+  }
+
+  async ping(signal: AbortSignal): Promise<void> {
+    const nobody: Caller = {};
+    const partition = this.#parts.transport.partition?.(this.#profile, nobody) ?? "";
+    await (await this.connection(partition, nobody)).probe(signal);
+  }
+
+  /** Takes on a changed profile. Connections that it makes wrong are closed once they are idle. */
+  change(profile: W["profile"]): void {
+    const before = identity(this.#profile);
+    this.#profile = profile;
+    if (identity(profile) === before) return;
+    const old = this.#connections;
+    this.#connections = new Map();
+    void closeAll(old);
+  }
+
+  connectionStats(): ConnectionStats {
+    let [active, idle] = [0, 0];
+    for (const connection of this.#connections.values()) {
+      if (connection instanceof Promise) continue;
+      const stats = connection.stats();
+      active += stats.active;
+      idle += stats.idle;
+    }
+    return { active, idle, max: this.#profile.maxConnections };
+  }
+
+  status(): ServerStatus {
+    const secret = new Set(this.#parts.transport.secretFields);
+    return {
+      serverId: this.serverId,
+      profile: Object.fromEntries(Object.entries(this.#profile).filter(([field]) => !secret.has(field))),
+      origin: this.origin,
+      enabled: this.enabled,
+      priority: this.priority,
+      group: this.group,
+      health: this.record.snapshot(),
+      connections: this.connectionStats(),
+      inFlight: this.#inFlight,
+      attempts: { total: this.attemptsTotal, failed: this.attemptsFailed },
+    };
+  }
+
+  /** Resolves when no attempt is in flight. */
+  async drained(): Promise<void> {
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
+  }
+
+  /** Closes every connection. */
+  async close(): Promise<void> {
+    this.record[Symbol.dispose]();
+    const connections = this.#connections;
+    this.#connections = new Map();
+    await closeAll(connections);
+  }
+
+  #open(partition: string, caller: Caller): Promise<Connection<W>> {
+    const connections = this.#connections;
+    const opening = this.#connect(partition, caller).then(
+      (connection) => {
+        connections.set(partition, connection);
+        return connection;
+      },
+      (error: unknown) => {
+        connections.delete(partition);
+        throw error;
+      },
+    );
+    connections.set(partition, opening);
+    return opening;
+  }
+
+  async #connect(partition: string, caller: Caller): Promise<Connection<W>> {
+    const { transport, credentials, signal, clock } = this.#parts;
+    const principal = partition === "" ? undefined : caller.principal;
+    return transport.connect(this.#profile, {
+      partition,
+      origin: this.origin,
+      credentials: await credentials.credentials(this.#profile, principal, signal),
+      signal,
+      clock,
+    });
+  }
+}
+
+function identity(profile: ServerProfile): string {
+  return JSON.stringify(Object.entries(profile).filter(([field]) => !ENGINE_FIELDS.has(field)));
+}
+
+async function closeAll<W extends Wire>(
+  connections: ReadonlyMap<string, Connection<W> | Promise<Connection<W>>>,
+): Promise<void> {
+  await Promise.allSettled(
+    [...connections.values()].map(async (connection) => (await connection)[Symbol.asyncDispose]()),
+  );
+}

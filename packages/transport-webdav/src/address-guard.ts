@@ -1,0 +1,127 @@
+import { lookup as dnsLookup, type LookupAddress } from "node:dns";
+import { lookup } from "node:dns/promises";
+import { BlockList, isIP, type LookupFunction } from "node:net";
+import { ForbiddenAddressError } from "@davpool/core";
+
+/** Networks that are not the public internet (IANA special-purpose registries). */
+const NOT_PUBLIC: readonly (readonly [string, number, "ipv4" | "ipv6"])[] = [
+  ["0.0.0.0", 8, "ipv4"],
+  ["10.0.0.0", 8, "ipv4"],
+  ["100.64.0.0", 10, "ipv4"],
+  ["127.0.0.0", 8, "ipv4"],
+  ["169.254.0.0", 16, "ipv4"],
+  ["172.16.0.0", 12, "ipv4"],
+  ["192.0.0.0", 24, "ipv4"],
+  ["192.0.2.0", 24, "ipv4"],
+  ["192.88.99.0", 24, "ipv4"],
+  ["192.168.0.0", 16, "ipv4"],
+  ["198.18.0.0", 15, "ipv4"],
+  ["198.51.100.0", 24, "ipv4"],
+  ["203.0.113.0", 24, "ipv4"],
+  ["224.0.0.0", 4, "ipv4"],
+  ["240.0.0.0", 4, "ipv4"],
+  ["::", 128, "ipv6"],
+  ["::1", 128, "ipv6"],
+  // Addresses that carry an IPv4 address and reach it through a translator.
+  ["64:ff9b::", 96, "ipv6"],
+  ["64:ff9b:1::", 48, "ipv6"],
+  ["100::", 64, "ipv6"],
+  ["2001::", 23, "ipv6"],
+  ["2001:db8::", 32, "ipv6"],
+  ["2002::", 16, "ipv6"],
+  ["fc00::", 7, "ipv6"],
+  ["fe80::", 10, "ipv6"],
+  ["ff00::", 8, "ipv6"],
+];
+
+const notPublic = new BlockList();
+for (const [network, prefix, family] of NOT_PUBLIC) notPublic.addSubnet(network, prefix, family);
+
+const REMEDY = "Ask the operator to declare this server, or to name its host in security.allowHosts.";
+
+/**
+ * Keeps servers that were added at run time to public addresses, and to what the operator allows beyond them. Checked
+ * when a server is added and again at every connection, because a name may come to mean another address.
+ */
+export class AddressGuard {
+  readonly #names = new Set<string>();
+  readonly #allowed = new BlockList();
+
+  /** @param allowHosts host names, addresses, or networks such as `10.0.0.0/8`. */
+  constructor(allowHosts: readonly string[]) {
+    for (const entry of allowHosts) {
+      const [address = "", prefix] = entry.split("/");
+      const family = isIP(address);
+      if (family === 0) this.#names.add(entry.toLowerCase());
+      else if (prefix === undefined) this.#allowed.addAddress(address, ipFamily(family));
+      else this.#allowed.addSubnet(address, Number(prefix), ipFamily(family));
+    }
+  }
+
+  /**
+   * Judges a host before it joins. A name that does not resolve yet passes; it is judged when it is connected to.
+   * @throws ForbiddenAddressError
+   */
+  async admit(url: URL): Promise<void> {
+    const host = hostOf(url);
+    if (this.#names.has(host)) return;
+    const addresses = isIP(host) > 0 ? [host] : await resolved(host);
+    for (const address of addresses) this.#assert(address, url.origin);
+  }
+
+  /** For connections to an address literal, which no lookup sees. @throws ForbiddenAddressError */
+  connecting(url: URL): void {
+    const host = hostOf(url);
+    if (isIP(host) > 0 && !this.#names.has(host)) this.#assert(host, url.origin);
+  }
+
+  /** A lookup for sockets that refuses names that mean a forbidden address. */
+  readonly lookup: LookupFunction = (hostname, options, callback) => {
+    dnsLookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error) return void callback(error, []);
+      const forbidden = this.#names.has(hostname.toLowerCase())
+        ? undefined
+        : addresses.find(({ address }) => !this.#permits(address));
+      if (forbidden) return void callback(this.#refusal(forbidden.address, hostname) as NodeJS.ErrnoException, []);
+      const [first] = addresses as [LookupAddress];
+      if (options.all === true) callback(null, addresses);
+      else callback(null, first.address, first.family);
+    });
+  };
+
+  #assert(address: string, named: string): void {
+    if (!this.#permits(address)) throw this.#refusal(address, named);
+  }
+
+  #permits(address: string): boolean {
+    const family = ipFamily(isIP(address));
+    return this.#allowed.check(address, family) || !notPublic.check(address, family);
+  }
+
+  #refusal(address: string, named: string): ForbiddenAddressError {
+    const why = named.includes(address) ? "it is not a public address" : `it means ${address}, which is not a public address`;
+    return new ForbiddenAddressError(named, why, REMEDY);
+  }
+}
+
+/** The host without the brackets of an IPv6 address, as the URL parser normalised it. */
+export function hostOf(url: URL): string {
+  return url.hostname.replace(/^\[(.*)\]$/, "$1").toLowerCase();
+}
+
+/** True for this machine itself. */
+export function isLoopback(host: string): boolean {
+  return host === "localhost" || host.endsWith(".localhost") || host === "::1" || /^127\./.test(host);
+}
+
+async function resolved(host: string): Promise<readonly string[]> {
+  try {
+    return (await lookup(host, { all: true })).map(({ address }) => address);
+  } catch {
+    return [];
+  }
+}
+
+function ipFamily(version: number): "ipv4" | "ipv6" {
+  return version === 6 ? "ipv6" : "ipv4";
+}

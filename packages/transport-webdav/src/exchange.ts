@@ -1,0 +1,91 @@
+import type { Attempt } from "@davpool/core";
+import type { Dispatcher } from "undici";
+import { explain } from "./failures.ts";
+import { ResponseBody } from "./response-body.ts";
+import type { WebDavResponse } from "./wire.ts";
+
+type Headers = WebDavResponse["headers"];
+
+/** What the exchange does with a redirect: the request that follows it, or undefined to hand the redirect over. */
+export type FollowRedirect = (location: string) => (() => Promise<WebDavResponse>) | undefined;
+
+/**
+ * One request on one socket, as undici reports it. Uses `dispatch`, which tells when a request begins on a connected
+ * socket: only then may it have been sent.
+ */
+export class Exchange implements Dispatcher.DispatchHandler {
+  readonly response: Promise<WebDavResponse>;
+  readonly #attempt: Attempt;
+  readonly #follow: FollowRedirect | undefined;
+  readonly #head: boolean;
+  #resolve!: (response: WebDavResponse | Promise<WebDavResponse>) => void;
+  #reject!: (error: unknown) => void;
+  #controller: Dispatcher.DispatchController | undefined;
+  #body: ResponseBody | undefined;
+
+  constructor(attempt: Attempt, head: boolean, follow: FollowRedirect | undefined) {
+    this.#attempt = attempt;
+    this.#head = head;
+    this.#follow = follow;
+    this.response = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    attempt.signal.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    if (this.#attempt.signal.aborted) controller.abort(this.#attempt.signal.reason as Error);
+    else this.#attempt.sent();
+  }
+
+  onBodySent(chunk: Uint8Array): void {
+    this.#attempt.progress(chunk.byteLength);
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
+    // 103 and its like announce an answer; 100 is undici's own affair.
+    if (status < 200) return;
+    const length = this.#head ? 0 : Number(headers["content-length"] ?? NaN);
+    const body = new ResponseBody(controller, this.#attempt, Number.isNaN(length) ? undefined : length);
+    this.#body = body;
+    const next = status >= 300 && status < 400 ? this.#redirect(status, headers) : undefined;
+    if (next) {
+      body.discard();
+      this.#resolve(next());
+    } else this.#resolve({ status, headers, body });
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    this.#body?.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    this.#done();
+    this.#body?.end();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.#done();
+    if (this.#body) this.#body.fail(error, explain(error));
+    else this.#reject(error);
+  }
+
+  readonly #abort = (): void => {
+    const reason = this.#attempt.signal.reason as Error;
+    // Before the request has a socket there is nothing to abort; it is stopped when it gets one.
+    if (this.#controller) this.#controller.abort(reason);
+    else this.#reject(reason);
+  };
+
+  #redirect(status: number, headers: Headers): (() => Promise<WebDavResponse>) | undefined {
+    const { location } = headers;
+    if (status === 300 || status === 304 || typeof location !== "string") return undefined;
+    return this.#follow?.(location);
+  }
+
+  #done(): void {
+    this.#attempt.signal.removeEventListener("abort", this.#abort);
+  }
+}

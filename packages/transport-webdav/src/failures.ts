@@ -1,0 +1,101 @@
+import { describeError, isDavpoolError, type Failure } from "@davpool/core";
+import type { WebDavResponse } from "./wire.ts";
+
+/** Errors that come before a connection stands: nothing can have been sent. */
+const UNSENT = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EAI_NODATA",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "CERT_HAS_EXPIRED",
+  "CERT_NOT_YET_VALID",
+  "HOSTNAME_MISMATCH",
+]);
+const TIMEOUT = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT", "UND_ERR_SOCKET", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"]);
+/** The connection was closed from this side: the server left the pool or changed its address. */
+const CLOSED = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"]);
+
+/** What an error of a connection means. */
+export function explain(error: unknown): Failure {
+  const code = codeOf(error);
+  const base = { message: problem(error, code), cause: error, ...(code !== undefined && { code }) };
+  if (isDavpoolError(error))
+    return error.code.startsWith("INVALID_")
+      ? { ...base, kind: error.code === "INVALID_XML" ? "broken" : "invalid", blame: "request" }
+      : { ...base, kind: "unsent", blame: "server" };
+  if (code === undefined) return { ...base, kind: "invalid", blame: "request" };
+  const { syscall } = error as NodeJS.ErrnoException;
+  if (UNSENT.has(code) || /^ERR_(TLS|SSL)_/.test(code) || syscall === "connect" || syscall === "getaddrinfo")
+    return { ...base, kind: "unsent", blame: "server" };
+  if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
+  if (CLOSED.has(code)) return { ...base, kind: "broken", blame: "connection" };
+  if (BROKEN.has(code) || code.startsWith("HPE_")) return { ...base, kind: "broken", blame: "server" };
+  return { ...base, kind: "invalid", blame: "request" };
+}
+
+/** The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other. */
+export function judge(response: WebDavResponse): Failure | undefined {
+  const { status } = response;
+  if (status < 429) return undefined;
+  switch (status) {
+    case 500:
+    case 502:
+    case 504:
+      return { kind: "unavailable", blame: "server", message: `it answered ${status}`, code: status };
+    case 429:
+    case 503: {
+      const retryAfter = milliseconds(response.headers["retry-after"]);
+      return {
+        kind: "overload",
+        blame: status === 503 ? "server" : "connection",
+        message: `it answered ${status}`,
+        code: status,
+        ...(retryAfter !== undefined && { retryAfter }),
+      };
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3). */
+function milliseconds(value: string | string[] | undefined): number | undefined {
+  if (typeof value !== "string") return undefined;
+  if (/^\d+$/.test(value)) return Number(value) * 1_000;
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+}
+
+function codeOf(error: unknown): string | undefined {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  if (typeof code === "string") return code;
+  // undici's parser errors say it in their name only.
+  return name === "HTTPParserError" ? "HPE_INVALID" : undefined;
+}
+
+function problem(error: unknown, code: string | undefined): string {
+  switch (code) {
+    case "ECONNREFUSED":
+      return "connection refused";
+    case "ENOTFOUND":
+      return "host name not found";
+    case "ECONNRESET":
+      return "connection reset";
+    case "UND_ERR_SOCKET":
+      return "connection closed by the server";
+    case "UND_ERR_CONNECT_TIMEOUT":
+      return "no connection in time";
+    default:
+      return describeError(error);
+  }
+}

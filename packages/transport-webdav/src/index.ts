@@ -1,0 +1,8 @@
+export { AddressGuard } from "./address-guard.ts";
+export { InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
+export { METHODS } from "./methods.ts";
+export { MultistatusScan } from "./multistatus.ts";
+export type { PartFailure } from "./multistatus.ts";
+export { webdav, webdav as default } from "./plugin.ts";
+export type { BodyRead, ResponseBody } from "./response-body.ts";
+export type { WebDavBody, WebDavProfile, WebDavRequest, WebDavResponse, WebDavWire } from "./wire.ts";

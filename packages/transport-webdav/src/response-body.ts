@@ -1,0 +1,136 @@
+import type { Attempt, Failure } from "@davpool/core";
+import type { Dispatcher } from "undici";
+
+/** Bytes that may wait for a reader before the socket is paused. */
+const HIGH_WATER = 256 * 1024;
+/** An unread rest no longer than this is read away to keep the socket; a longer one costs the socket. */
+const WORTH_READING = 64 * 1024;
+
+export interface BodyRead {
+  readonly bytes: Uint8Array;
+  /** True when there was more than the limit. */
+  readonly truncated: boolean;
+}
+
+/**
+ * A response's body as it arrives. It keeps the attempt's slot until it has ended, so it must be read or discarded:
+ * with {@link ResponseBody.read}, by iterating once, or with {@link ResponseBody.discard}.
+ *
+ * A body that breaks off, or has less than its announced length, rejects; it never ends early in silence.
+ */
+export class ResponseBody implements AsyncIterable<Uint8Array> {
+  readonly #controller: Dispatcher.DispatchController;
+  readonly #attempt: Attempt;
+  readonly #release: (failure?: Failure) => void;
+  readonly #length: number | undefined;
+  #chunks: Uint8Array[] = [];
+  #waiting = 0;
+  #received = 0;
+  #ended = false;
+  #error: Error | undefined;
+  #discarded = false;
+  #wake: (() => void) | undefined;
+
+  /** @param length bytes announced, if any. */
+  constructor(controller: Dispatcher.DispatchController, attempt: Attempt, length: number | undefined) {
+    this.#controller = controller;
+    this.#attempt = attempt;
+    this.#length = length;
+    this.#release = attempt.hold();
+  }
+
+  /** Bytes the server announced. */
+  get length(): number | undefined {
+    return this.#length;
+  }
+
+  /**
+   * Reads the body, up to `limit` bytes, and lets go of the rest.
+   * @param seen gets every chunk up to the limit as it arrives.
+   */
+  async read(limit = Infinity, seen?: (chunk: Uint8Array) => void): Promise<BodyRead> {
+    const kept: Uint8Array[] = [];
+    let size = 0;
+    let truncated = false;
+    for await (const chunk of this) {
+      const room = limit - size;
+      const part = chunk.byteLength > room ? chunk.subarray(0, room) : chunk;
+      if (part.byteLength > 0) {
+        kept.push(part);
+        size += part.byteLength;
+        seen?.(part);
+      }
+      if (part === chunk) continue;
+      truncated = true;
+      break;
+    }
+    const [first] = kept;
+    const bytes = kept.length === 1 && first ? first : Buffer.concat(kept, size);
+    return { bytes, truncated };
+  }
+
+  async text(): Promise<string> {
+    const { bytes } = await this.read();
+    return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    try {
+      for (;;) {
+        const chunks = this.#chunks;
+        this.#chunks = [];
+        this.#waiting = 0;
+        if (this.#controller.paused) this.#controller.resume();
+        yield* chunks;
+        if (this.#chunks.length > 0) continue;
+        if (this.#error) throw this.#error;
+        if (this.#ended) return;
+        await new Promise<void>((resolve) => (this.#wake = resolve));
+      }
+    } finally {
+      this.discard();
+    }
+  }
+
+  /** Lets go of what has not been read. Harmless when there is nothing left. */
+  discard(): void {
+    this.#discarded = true;
+    this.#chunks = [];
+    if (this.#ended || this.#error) return;
+    const rest = this.#length === undefined ? Infinity : this.#length - this.#received;
+    if (rest <= WORTH_READING) this.#controller.resume();
+    else {
+      this.#release();
+      this.#controller.abort(new Error("the rest of the body was not wanted"));
+    }
+  }
+
+  /** Called by the exchange, as are `end` and `fail`. */
+  push(chunk: Uint8Array): void {
+    this.#received += chunk.byteLength;
+    this.#attempt.progress(chunk.byteLength);
+    if (this.#discarded) return;
+    this.#chunks.push(chunk);
+    this.#waiting += chunk.byteLength;
+    if (this.#waiting > HIGH_WATER) this.#controller.pause();
+    this.#wakeReader();
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#release();
+    this.#wakeReader();
+  }
+
+  fail(error: Error, failure: Failure): void {
+    this.#error = error;
+    this.#release(this.#discarded ? undefined : failure);
+    this.#wakeReader();
+  }
+
+  #wakeReader(): void {
+    const wake = this.#wake;
+    this.#wake = undefined;
+    wake?.();
+  }
+}

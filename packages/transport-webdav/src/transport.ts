@@ -1,0 +1,72 @@
+import {
+  InvalidProfileError,
+  ForbiddenAddressError,
+  type SecurityRules,
+  type ServerOrigin,
+  type Transport,
+} from "@davpool/core";
+import { AddressGuard, hostOf, isLoopback } from "./address-guard.ts";
+import { learned } from "./affinity.ts";
+import { WebDavConnection, type ConnectionSettings } from "./connection.ts";
+import { explain, judge } from "./failures.ts";
+import { traitsOf } from "./methods.ts";
+import { isDone } from "./verify.ts";
+import type { WebDavProfile, WebDavWire } from "./wire.ts";
+
+/** WebDAV servers as davpool sees them. */
+export function webDavTransport(settings: ConnectionSettings, security: SecurityRules): Transport<WebDavWire> {
+  const guard = new AddressGuard(security.allowHosts);
+  return {
+    name: "webdav",
+    secretFields: ["password", "token"],
+    admit: (profile, origin) => admit(profile, origin, guard, security),
+    connect(profile, init) {
+      const connection = new WebDavConnection(profile, init, settings, guard);
+      connection.preconnect(init.signal);
+      return Promise.resolve(connection);
+    },
+    traits: traitsOf,
+    judge,
+    explain,
+    affinity: learned,
+    async verify(request, response, ask) {
+      if (!(await isDone(request, response, ask))) return undefined;
+      return { ...response, status: 204 };
+    },
+    discard: (response) => response.body.discard(),
+  };
+}
+
+async function admit(
+  profile: WebDavProfile,
+  origin: ServerOrigin,
+  guard: AddressGuard,
+  security: SecurityRules,
+): Promise<readonly string[]> {
+  const { serverId } = profile;
+  const url = URL.parse(profile.url);
+  if (!url || (url.protocol !== "http:" && url.protocol !== "https:"))
+    throw new ForbiddenAddressError(shown(profile.url), "it is not an http: or https: URL", "Give the address of a WebDAV collection.");
+  if (url.username !== "" || url.password !== "")
+    throw new InvalidProfileError(serverId, ["url: must not hold credentials; give username and password as fields of their own."]);
+  if (url.search !== "" || url.hash !== "")
+    throw new InvalidProfileError(serverId, ["url: must not have a query or a fragment; give the address of a collection."]);
+  if (profile.token !== undefined && (profile.username !== undefined || profile.password !== undefined))
+    throw new InvalidProfileError(serverId, ["token: stands instead of username and password; give one or the other."]);
+  if (origin === "added") await guard.admit(url);
+
+  const hasCredentials = profile.password !== undefined || profile.token !== undefined;
+  if (url.protocol !== "http:" || !hasCredentials || isLoopback(hostOf(url)) || security.allowCleartext) return [];
+  if (origin === "added")
+    throw new ForbiddenAddressError(
+      url.origin,
+      "credentials would cross the network in clear",
+      "Use https:, or ask the operator to set security.allowCleartext.",
+    );
+  return [`Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`];
+}
+
+/** An address for a message, without what may be credentials in it. */
+function shown(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//…@").slice(0, 200);
+}

@@ -1,0 +1,16 @@
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+  test: {
+    include: ["packages/**/src/**/*.test.ts", "examples/**/*.test.ts", "docs/**/*.test.ts", "bench/src/**/*.test.ts"],
+    testTimeout: 30_000,
+    retry: 0,
+    typecheck: { enabled: false },
+    coverage: {
+      provider: "v8",
+      include: ["packages/**/src/**/*.ts"],
+      exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/index.ts"],
+      reporter: ["text", "json-summary"],
+    },
+  },
+});
