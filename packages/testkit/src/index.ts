@@ -1,0 +1,27 @@
+export { createWebDavServer } from "./server.ts";
+export type { WebDavServer, WebDavServerOptions } from "./server.ts";
+export { createWebDavCluster } from "./cluster.ts";
+export type { WebDavCluster, WebDavClusterOptions } from "./cluster.ts";
+export { FileTree, TreeError } from "./tree.ts";
+export type { CollectionResource, DeadProperty, FileResource, Resource, TreeErrorCode, WriteOptions } from "./tree.ts";
+export { LockTable } from "./locks.ts";
+export type { Lock, LockDepth, LockScope } from "./locks.ts";
+export type { ServerAuth } from "./auth.ts";
+export type { Clock } from "./clock.ts";
+export { ManualClock } from "./manual-clock.ts";
+export type { LoggedRequest, RequestFilter } from "./request-log.ts";
+export type {
+  ActiveFault,
+  BlackholeFault,
+  DelayFault,
+  Fault,
+  FaultFilter,
+  FaultKind,
+  ListenerFault,
+  RefuseFault,
+  RequestFault,
+  ResetFault,
+  SlowBodyFault,
+  StatusFault,
+  TruncateFault,
+} from "./faults/fault.ts";
