@@ -1,5 +1,5 @@
 import type { Attempt, ConnectInit, Connection, ConnectionStats, Credentials } from "@davpool/core";
-import { Pool } from "undici";
+import { Pool, type Dispatcher } from "undici";
 import type { AddressGuard } from "./address-guard.ts";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { isSafe } from "./methods.ts";
@@ -12,7 +12,7 @@ export interface ConnectionSettings {
   readonly idleTimeout: number;
   /** Milliseconds. */
   readonly connectTimeout: number;
-  /** Sockets opened at once. */
+  /** Sockets opened as soon as the connection is made, the one that is needed at once included. */
   readonly preconnect: number;
   readonly healthCheck: "OPTIONS" | "PROPFIND";
   readonly userAgent: string;
@@ -50,9 +50,12 @@ export class WebDavConnection implements Connection<WebDavWire> {
     });
   }
 
-  /** Opens sockets ahead of the first requests. A server that does not answer is left to health checks. */
+  /**
+   * Opens sockets ahead of the requests to come; whoever made the connection opens the first one itself. A server that
+   * does not answer is left to health checks.
+   */
   preconnect(signal: AbortSignal): void {
-    for (let opened = 0; opened < Math.min(this.#settings.preconnect, this.#max); opened++)
+    for (let opened = 1; opened < Math.min(this.#settings.preconnect, this.#max); opened++)
       this.probe(signal).catch(() => undefined);
   }
 
@@ -74,8 +77,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
   }
 
   stats(): ConnectionStats {
-    const { connected, free } = this.#pool.stats;
-    return { active: connected - free, idle: free, max: this.#max };
+    const { connected, running } = this.#pool.stats;
+    return { active: running, idle: Math.max(0, connected - running), max: this.#max };
   }
 
   /** Requests in flight end first. */
@@ -98,7 +101,9 @@ export class WebDavConnection implements Connection<WebDavWire> {
         : undefined;
     const exchange = new Exchange(attempt, method === "HEAD", follow);
     const sent = outgoing(body, headers);
-    this.#pool.dispatch({ method: method as "GET", path, headers, ...(sent !== undefined && { body: sent }) }, exchange);
+    // undici sends iterables and every method of WebDAV; its types know neither.
+    const options = { method, path, headers, body: sent } as Dispatcher.DispatchOptions;
+    this.#pool.dispatch(options, exchange);
     return exchange.response;
   }
 }

@@ -9,7 +9,7 @@ const options = Type.Object({
   idleTimeout: Type.Optional(DurationSchema({ default: "60s", description: "Time an idle socket is kept open." })),
   connectTimeout: Type.Optional(DurationSchema({ default: "10s", description: "Time a connection may take to stand." })),
   preconnect: Type.Optional(
-    Type.Integer({ minimum: 0, default: 1, description: "Sockets opened as soon as a server is used or checked." }),
+    Type.Integer({ minimum: 1, default: 1, description: "Sockets opened as soon as a server is used or checked." }),
   ),
   healthCheck: Type.Optional(
     Type.Enum(["OPTIONS", "PROPFIND"], { default: "OPTIONS", description: "The request that checks a server." }),

@@ -55,8 +55,8 @@ const healthSchema = Type.Object(
 
 const queueSchema = Type.Object(
   {
-    size: Type.Optional(Type.Integer({ minimum: 1, default: 1_000, description: "Calls that may wait." })),
-    timeout: Type.Optional(DurationSchema({ default: "10s", description: "Time a call may wait." })),
+    size: Type.Optional(Type.Integer({ minimum: 1, description: "Calls that may wait. Default: 1000." })),
+    timeout: Type.Optional(DurationSchema({ description: "Time a call may wait. Default: 10s." })),
   },
   closed,
 );

@@ -8,8 +8,9 @@ export interface Clock {
   /** The calendar's time. For timestamps shown to people, never for durations. */
   wall(): Date;
   /**
-   * Runs once after `ms` milliseconds unless disposed before. Does not keep a process alive.
+   * Runs once after `ms` milliseconds unless disposed before.
+   * @param options `background`: work nobody waits for, such as a health check; it does not keep a process alive.
    * @returns disposing it cancels the run; disposing twice is harmless.
    */
-  after(ms: number, run: () => void): Disposable;
+  after(ms: number, run: () => void, options?: { readonly background: boolean }): Disposable;
 }

@@ -74,16 +74,16 @@ export class HealthMonitor<W extends Wire> implements Disposable {
   #schedule(server: Server<W>, watched: Watched, delay: number): void {
     watched.timer?.[Symbol.dispose]();
     watched.due = this.#clock.now() + delay;
-    watched.timer = this.#clock.after(delay, () => void this.#check(server, watched));
+    watched.timer = this.#clock.after(delay, () => void this.#check(server, watched), { background: true });
   }
 
   async #check(server: Server<W>, watched: Watched): Promise<void> {
     const abort = new AbortController();
     watched.abort = abort;
     watched.last = this.#clock.now();
-    const timeout = this.#clock.after(this.#settings.timeout, () =>
-      abort.abort(new Error(`no answer to the health check within ${this.#settings.timeout} ms`)),
-    );
+    const { timeout } = this.#settings;
+    const giveUp = () => abort.abort(new Error(`no answer to the health check within ${timeout} ms`));
+    const limit = this.#clock.after(timeout, giveUp, { background: true });
     let result: ProbeResult;
     try {
       result = await this.#probe.probe(
@@ -93,7 +93,7 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     } catch (cause) {
       result = { state: "failed", latency: this.#clock.now() - watched.last, cause };
     }
-    timeout[Symbol.dispose]();
+    limit[Symbol.dispose]();
     watched.abort = undefined;
     if (this.#watched.get(server) !== watched) return;
     this.#hooks.probed(server, result);

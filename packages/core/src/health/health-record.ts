@@ -158,7 +158,8 @@ export class HealthRecord {
   #eject(): void {
     this.#ejections = Math.min(this.#ejections + 1, LONGEST_EJECTION);
     this.#rest?.[Symbol.dispose]();
-    this.#rest = this.#clock.after(this.#settings.ejection * this.#ejections, () => this.#offerTrial());
+    const rest = this.#settings.ejection * this.#ejections;
+    this.#rest = this.#clock.after(rest, () => this.#offerTrial(), { background: true });
   }
 
   #offerTrial(): void {

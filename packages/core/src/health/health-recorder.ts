@@ -31,10 +31,11 @@ export class HealthRecorder {
   }
 
   start(): void {
-    this.#timer = this.#parts.clock.after(INTERVAL, () => {
+    const run = () => {
       void this.save();
       this.start();
-    });
+    };
+    this.#timer = this.#parts.clock.after(INTERVAL, run, { background: true });
   }
 
   /** Some server's state changed. */

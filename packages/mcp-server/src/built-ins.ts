@@ -1,0 +1,20 @@
+import { corePlugins, type AnyPlugin } from "@davpool/core";
+import { fileStore } from "@davpool/store-file";
+import { memoryStore } from "@davpool/store-memory";
+import { leastConnections } from "@davpool/strategy-least-connections";
+import { random } from "@davpool/strategy-random";
+import { responseTime } from "@davpool/strategy-response-time";
+import { roundRobin } from "@davpool/strategy-round-robin";
+import { webdav } from "@davpool/transport-webdav";
+
+/** The plugins that can be named without installing anything. Importing them also brings their types. */
+export const builtIns: readonly AnyPlugin[] = [
+  ...corePlugins,
+  webdav,
+  roundRobin,
+  random,
+  leastConnections,
+  responseTime,
+  memoryStore,
+  fileStore,
+];

@@ -1,0 +1,111 @@
+import { ConfigError, describeError, formatIssue, isDavpoolError, version } from "@davpool/core";
+import { Command, CommanderError, Option } from "commander";
+import { configurationSchema, readConfiguration } from "./configuration.ts";
+import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
+import { serve } from "./serve.ts";
+
+/** What the process exits with. */
+export const EXIT = {
+  ok: 0,
+  /** The configuration, the environment or the stored profiles are wrong. */
+  configuration: 1,
+  /** The command line itself is wrong. */
+  usage: 2,
+  /** Anything that nobody expected. */
+  unexpected: 3,
+} as const;
+
+export interface Terminal {
+  out(text: string): void;
+  error(text: string): void;
+}
+
+const EXIT_HELP = `
+Exit codes:
+  0  all is well
+  1  the configuration, the environment or the stored profiles are wrong
+  2  the command line is wrong
+  3  something unexpected happened`;
+
+/** Runs the command line and returns the exit code. */
+export async function runCli(parameters: readonly string[], terminal: Terminal, stop: AbortSignal): Promise<number> {
+  const program = new Command("davpool")
+    .description("Several WebDAV servers behave as one that does not go down.")
+    .version(version, "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .configureOutput({ writeOut: (text) => terminal.out(text), writeErr: (text) => terminal.error(text) })
+    .showSuggestionAfterError()
+    .showHelpAfterError("(davpool --help shows what there is)")
+    .exitOverride()
+    .addHelpText("after", EXIT_HELP);
+  const configOption = () =>
+    new Option("-c, --config <file>", "configuration file (default: davpool.config.* here or in a folder above)");
+  let code: number = EXIT.ok;
+
+  program
+    .command("serve")
+    .description("serve the pools as an MCP server over standard input and output")
+    .addOption(configOption())
+    .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
+    .action(async ({ config, logLevel }: { config?: string; logLevel: LogLevel }) => {
+      await serve(await readConfiguration({ file: config }), createLog(logLevel), stop);
+    });
+
+  program
+    .command("check")
+    .description("check the configuration and say everything that is wrong with it")
+    .addOption(configOption())
+    .option("--json", "print the result as JSON")
+    .action(async ({ config, json }: { config?: string; json?: true }) => {
+      code = await check(config, json ?? false, terminal);
+    });
+
+  program
+    .command("schema")
+    .description("print the JSON Schema of the configuration, for the plugins in use")
+    .addOption(configOption())
+    .action(async ({ config }: { config?: string }) => {
+      terminal.out(`${JSON.stringify(await configurationSchema({ file: config }), null, 2)}\n`);
+    });
+
+  try {
+    await program.parseAsync(parameters, { from: "user" });
+    return code;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (!isDavpoolError(error)) {
+      terminal.error(`davpool failed unexpectedly: ${error instanceof Error ? error.stack : describeError(error)}\n`);
+      return EXIT.unexpected;
+    }
+    terminal.error(`${error.message}\n`);
+    return EXIT.configuration;
+  }
+}
+
+async function check(file: string | undefined, json: boolean, terminal: Terminal): Promise<number> {
+  try {
+    const config = await readConfiguration({ file });
+    const pools = config.pools.map((pool) => ({
+      name: pool.name,
+      transport: String(pool.transport.plugin.name),
+      strategy: String(pool.strategy.plugin.name),
+      servers: pool.servers.map((server) => server.serverId),
+    }));
+    if (json) terminal.out(`${JSON.stringify({ valid: true, file: config.file ?? null, pools }, null, 2)}\n`);
+    else {
+      terminal.out(`${config.file ?? "The environment (there is no configuration file)"} is right.\n`);
+      for (const { name, transport, strategy, servers } of pools)
+        terminal.out(`  pool ${name}: ${transport}, ${strategy}, servers: ${servers.join(", ") || "none declared"}\n`);
+    }
+    return EXIT.ok;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    if (json)
+      terminal.out(`${JSON.stringify({ valid: false, file: error.file ?? null, issues: error.issues }, null, 2)}\n`);
+    else {
+      terminal.error(`${error.file ?? "The configuration"} is wrong:\n`);
+      for (const issue of error.issues) terminal.error(`  ${formatIssue(issue)}\n`);
+    }
+    return EXIT.configuration;
+  }
+}

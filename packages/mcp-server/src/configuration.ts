@@ -1,0 +1,48 @@
+import { dirname } from "node:path";
+import {
+  PluginRegistry,
+  composeSchema,
+  loadConfig,
+  pluginImporter,
+  resolveConfig,
+  type ResolvedConfig,
+} from "@davpool/core";
+import { builtIns } from "./built-ins.ts";
+import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
+import { sections } from "./sections.ts";
+
+export interface ConfigurationSource {
+  /** The file; default: `davpool.config.*` in `directory` or above. */
+  readonly file?: string | undefined;
+  readonly directory?: string;
+  readonly environment?: Environment;
+}
+
+/**
+ * The whole configuration: the file, below it the environment, below that the defaults, checked against the plugins
+ * in use.
+ * @throws ConfigError with everything that is wrong.
+ */
+export async function readConfiguration(source: ConfigurationSource = {}): Promise<ResolvedConfig> {
+  const { directory = process.cwd(), environment = process.env } = source;
+  const strategies = new PluginRegistry(builtIns).list("selector").map((plugin) => String(plugin.name));
+  const settings = readEnvironment(environment, strategies);
+  const loaded = await loadConfig(source.file, directory);
+  const baseDirectory = loaded ? dirname(loaded.file) : directory;
+  return resolveConfig(withEnvironment(loaded?.config, settings), {
+    ...(loaded && { file: loaded.file }),
+    baseDirectory,
+    plugins: builtIns,
+    sections,
+    importPlugin: pluginImporter(baseDirectory),
+  });
+}
+
+/** JSON Schema of the configuration, for the built-in plugins and those that the configuration file brings. */
+export async function configurationSchema(source: ConfigurationSource = {}): Promise<object> {
+  const loaded = await loadConfig(source.file, source.directory);
+  const registry = loaded
+    ? (await readConfiguration(source)).registry
+    : new PluginRegistry(builtIns);
+  return composeSchema(registry, sections);
+}

@@ -1,0 +1,12 @@
+export { defineConfig, definePlugin, named } from "@davpool/core";
+export type { Config } from "@davpool/core";
+export { builtIns } from "./built-ins.ts";
+export { EXIT, runCli } from "./cli.ts";
+export type { Terminal } from "./cli.ts";
+export { configurationSchema, readConfiguration } from "./configuration.ts";
+export type { ConfigurationSource } from "./configuration.ts";
+export { createLog } from "./log.ts";
+export type { LogLevel } from "./log.ts";
+export { serverFactory } from "./mcp-server.ts";
+export { serve, toolsOf } from "./serve.ts";
+export type { Tool, ToolAnswer, ToolCall, ToolDefinition } from "./tools/tool.ts";

@@ -1,0 +1,182 @@
+import { attemptDetails, type Answer, type Consume, type Pool } from "@davpool/core";
+import { METHODS, MultistatusScan, type PartFailure, type WebDavRequest, type WebDavWire } from "@davpool/transport-webdav";
+import { Type, type Static } from "typebox";
+import { decodeBody, encodeBody } from "./body-encoding.ts";
+import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer, type ToolCall } from "./tool.ts";
+
+const input = Type.Object(
+  {
+    method: Type.String({ description: `One of ${METHODS.join(", ")}.` }),
+    path: Type.String({ description: "Path below the server's base, such as /folder/file.txt." }),
+    depth: Type.Optional(
+      Type.Enum(["0", "1", "infinity"], { description: "Depth header. Default for PROPFIND: 1." }),
+    ),
+    headers: Type.Optional(
+      Type.Record(Type.String(), Type.String(), {
+        description: "Further request headers, such as Destination (a path), Overwrite, If-Match or Range.",
+      }),
+    ),
+    body: Type.Optional(Type.String({ description: "Request body, encoded as bodyEncoding says." })),
+    bodyEncoding: Type.Optional(Type.Enum(["utf8", "base64"], { default: "utf8", description: "How body is encoded." })),
+    serverId: Type.Optional(Type.String({ minLength: 1, description: "Only this server. Default: the pool chooses." })),
+    serverGroup: Type.Optional(
+      Type.String({ minLength: 1, description: "Every enabled server of this group, in parallel. Not with serverId." }),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+const attempt = Type.Object({
+  serverId: Type.String(),
+  outcome: Type.Enum(["answered", "failed", "unknown"], {
+    description: "unknown: the request may have been carried out there.",
+  }),
+  latency: Type.Integer({ description: "Milliseconds." }),
+  failure: Type.Optional(Type.String()),
+  message: Type.Optional(Type.String()),
+});
+const answerFields = {
+  serverId: Type.String({ description: "The server that answered." }),
+  success: Type.Boolean({ description: "A 2xx whose parts hold no failure." }),
+  status: Type.Integer({ description: "HTTP status." }),
+  headers: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())])),
+  body: Type.String(),
+  bodyEncoding: Type.Enum(["utf8", "base64"]),
+  truncated: Type.Boolean({ description: "The body is only the beginning; hint says how to get the rest." }),
+  size: Type.Integer({ description: "Bytes of the whole body, where the server said so." }),
+  hint: Type.String(),
+  failures: Type.Array(Type.Object({ href: Type.String(), status: Type.Integer() }), {
+    description: "Parts of a multistatus answer that failed.",
+  }),
+  attempts: Type.Array(attempt, { description: "Every attempt, when there was more than one." }),
+  error: Type.Object({ code: Type.String(), message: Type.String() }),
+};
+const everyField = Object.fromEntries(
+  Object.entries(answerFields).map(([name, schema]) => [name, Type.Optional(schema)]),
+);
+
+const output = Type.Object(
+  {
+    ...everyField,
+    results: Type.Optional(
+      Type.Array(Type.Object({ ...everyField, serverId: Type.String(), success: Type.Boolean() }), {
+        description: "For a group: one entry for each server, in place of the fields beside it.",
+      }),
+    ),
+  },
+  { description: "The answer of one server, or results for a group." },
+);
+
+/** Methods whose 207 reports failures property by property; to a PROPFIND a missing property is no failure. */
+const WRITES_PROPERTIES = new Set(["PROPPATCH", "MKCOL"]);
+
+interface ServerAnswer extends Record<string, unknown> {
+  readonly success: boolean;
+}
+
+/** `dav_request`: one WebDAV request, to the pool, to one server or to a group. */
+export function davRequestTool(pool: Pool<WebDavWire>, prefix: string, maxBodySize: number): Tool {
+  const name = `${prefix}dav_request`;
+  return defineTool({
+    name,
+    title: "Send a WebDAV request",
+    description:
+      "Sends one WebDAV request. The pool chooses a server and moves to another when one fails, wherever that is safe. serverId asks one server only, serverGroup every server of a group. Lock tokens and entity tags go back to the server that gave them.",
+    input,
+    output,
+    annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
+    run(args, call) {
+      const { serverId, serverGroup } = args;
+      if (serverId !== undefined && serverGroup !== undefined)
+        throw new InvalidArgumentsError(name, [
+          { path: "serverGroup", message: "cannot stand together with serverId: name one server or a group." },
+        ]);
+      const request = toRequest(name, args);
+      const consume = answerReader(request.method, maxBodySize);
+      return serverGroup === undefined
+        ? one(pool, request, consume, serverId, call)
+        : group(pool, request, consume, serverGroup, call);
+    },
+  });
+}
+
+function toRequest(tool: string, args: Static<typeof input>): WebDavRequest {
+  const method = args.method.toUpperCase();
+  const headers: Record<string, string> = { ...args.headers };
+  const has = (wanted: string) => Object.keys(headers).some((header) => header.toLowerCase() === wanted);
+  const depth = args.depth ?? (method === "PROPFIND" && !has("depth") ? "1" : undefined);
+  if (depth !== undefined) headers.Depth = depth;
+  const body = args.body === undefined ? undefined : decodeBody(tool, args.body, args.bodyEncoding ?? "utf8");
+  // Some servers refuse XML that is not called so.
+  if (body !== undefined && method !== "PUT" && method !== "POST" && method !== "PATCH" && !has("content-type"))
+    headers["Content-Type"] = "application/xml; charset=utf-8";
+  return { method, path: args.path, headers, ...(body !== undefined && { body }) };
+}
+
+async function one(
+  pool: Pool<WebDavWire>,
+  request: WebDavRequest,
+  consume: Consume<WebDavWire, ServerAnswer>,
+  serverId: string | undefined,
+  call: ToolCall,
+): Promise<ToolAnswer> {
+  const answer = await pool.execute(request, { ...call, consume, ...(serverId !== undefined && { serverId }) });
+  return { value: withAttempts(answer) };
+}
+
+async function group(
+  pool: Pool<WebDavWire>,
+  request: WebDavRequest,
+  consume: Consume<WebDavWire, ServerAnswer>,
+  serverGroup: string,
+  call: ToolCall,
+): Promise<ToolAnswer> {
+  const { results } = await pool.broadcast(request, { ...call, consume, serverGroup });
+  return {
+    value: {
+      results: results.map((result) =>
+        result.ok
+          ? { serverId: result.serverId, ...result.value }
+          : {
+              serverId: result.serverId,
+              success: false,
+              error: { code: String(result.failure.code ?? result.failure.kind), message: result.failure.message },
+            },
+      ),
+    },
+    // Somebody's HTTP answer is an answer, whatever it says.
+    isError: results.every((result) => !result.ok),
+  };
+}
+
+function withAttempts({ value, serverId, attempts }: Answer<ServerAnswer>): Record<string, unknown> {
+  return { serverId, ...value, ...(attempts.length > 1 && { attempts: attempts.map(attemptDetails) }) };
+}
+
+/** Reads a response inside the attempt, so that one that breaks off may still come from another server. */
+function answerReader(method: string, limit: number): Consume<WebDavWire, ServerAnswer> {
+  return async ({ status, headers, body }) => {
+    const scan = status === 207 ? new MultistatusScan(WRITES_PROPERTIES.has(method)) : undefined;
+    const { bytes, truncated } = await body.read(limit, (chunk) => scan?.write(chunk));
+    if (!truncated) scan?.close();
+    const failures: readonly PartFailure[] = scan?.failures ?? [];
+    return {
+      success: status >= 200 && status < 300 && failures.length === 0,
+      status,
+      headers: { ...headers },
+      ...encodeBody(bytes, truncated),
+      ...(truncated && {
+        truncated,
+        ...(body.length !== undefined && { size: body.length }),
+        hint: truncationHint(method, status, bytes.byteLength),
+      }),
+      ...(failures.length > 0 && { failures }),
+    };
+  };
+}
+
+function truncationHint(method: string, status: number, shown: number): string {
+  if (method === "GET" && (status === 200 || status === 206))
+    return `Only the first ${shown} bytes are shown. For the rest send GET again with the header Range: bytes=${shown}- (counted from the start of what was asked for), to the same serverId.`;
+  return `Only the first ${shown} bytes are shown. Ask for less: a smaller depth, fewer properties, or a folder further down.`;
+}

@@ -1,0 +1,32 @@
+import type { Pool } from "@davpool/core";
+import type { WebDavWire } from "@davpool/transport-webdav";
+import { davRequestTool } from "./dav-request.ts";
+import { listServersTool, poolStatsTool } from "./inspect-pool.ts";
+import { manageServerTools } from "./manage-servers.ts";
+import type { Tool } from "./tool.ts";
+
+export interface ToolOptions {
+  /** Tools that add, change, remove and activate servers. */
+  readonly management: boolean;
+  /** Bytes of a response body. */
+  readonly maxBodySize: number;
+}
+
+/**
+ * The tools of the WebDAV pools, in a fixed order. One pool's tools have plain names; with several pools the pool's
+ * name stands in front.
+ */
+export function webDavTools(pools: readonly Pool<WebDavWire>[], options: ToolOptions): readonly Tool[] {
+  return pools.flatMap((pool) => {
+    const prefix = pools.length > 1 ? `${pool.name.replaceAll(".", "-")}__` : "";
+    const [add, update, remove, activate] = manageServerTools(pool, prefix) as [Tool, Tool, Tool, Tool];
+    return [
+      ...(options.management ? [add] : []),
+      listServersTool(pool, prefix),
+      ...(options.management ? [remove, activate] : []),
+      poolStatsTool(pool, prefix),
+      davRequestTool(pool, prefix, options.maxBodySize),
+      ...(options.management ? [update] : []),
+    ];
+  });
+}

@@ -1,0 +1,79 @@
+import { DavpoolError, formatIssue, validator, type Caller, type ConfigIssue } from "@davpool/core";
+import type { Static, TObject } from "typebox";
+
+/** What a tool is told about the call besides its arguments. */
+export interface ToolCall {
+  /** Aborts when the client cancels the request or goes away. */
+  readonly signal: AbortSignal;
+  readonly caller: Caller;
+}
+
+/** A tool as this package defines it: schema, behaviour and hints in one place. */
+export interface Tool {
+  /** `[A-Za-z0-9_-]{1,64}` */
+  readonly name: string;
+  readonly definition: ToolDefinition;
+  /** @throws DavpoolError for bad arguments and for what the pool refuses. */
+  run(written: unknown, call: ToolCall): Promise<ToolAnswer>;
+}
+
+export interface ToolAnswer {
+  readonly value: Readonly<Record<string, unknown>>;
+  /** The call as a whole failed, although there is something to show. */
+  readonly isError?: boolean;
+}
+
+/** As `tools/list` shows it. */
+export interface ToolDefinition {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly inputSchema: object;
+  readonly outputSchema: object;
+  readonly annotations: {
+    readonly readOnlyHint: boolean;
+    readonly destructiveHint: boolean;
+    readonly idempotentHint: boolean;
+    readonly openWorldHint: boolean;
+  };
+}
+
+export interface ToolSource<S extends TObject> {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly input: S;
+  readonly output: TObject;
+  readonly annotations: ToolDefinition["annotations"];
+  run(input: Static<S>, call: ToolCall): Promise<ToolAnswer> | ToolAnswer;
+}
+
+/** `INVALID_ARGUMENTS`: a tool was called with wrong arguments; lists every problem. */
+export class InvalidArgumentsError extends DavpoolError {
+  constructor(tool: string, issues: readonly ConfigIssue[]) {
+    super("INVALID_ARGUMENTS", `The arguments of ${tool} are not valid. ${issues.map(formatIssue).join(" ")}`, {
+      details: { issues },
+    });
+  }
+}
+
+/** Makes a tool that checks its arguments and fills in their defaults before it runs. */
+export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
+  const { name, title, description, input, output, annotations } = source;
+  const check = validator(input);
+  return {
+    name,
+    definition: { name, title, description, inputSchema: plain(input), outputSchema: plain(output), annotations },
+    run: async (written, call) => {
+      const checked = structuredClone(written ?? {});
+      const issues = check(checked);
+      if (issues.length > 0) throw new InvalidArgumentsError(name, issues);
+      return source.run(checked as Static<S>, call);
+    },
+  };
+}
+
+/** Plain JSON Schema, without what only our own messages use. */
+function plain(schema: TObject): object {
+  return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "expects" ? undefined : value))) as object;
+}
