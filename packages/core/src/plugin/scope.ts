@@ -16,9 +16,9 @@ export function token<T>(name: `${string}:${string}`): Token<T> {
 
 /** What a plugin may ask for. */
 export interface Services {
-  /** @throws DavpoolError-free Error naming the token when nobody provides it. */
+  /** @throws Error naming the token when nobody provides it. */
   get<T>(token: Token<T>): T;
-  has(token: Token<never>): boolean;
+  has(token: symbol): boolean;
 }
 
 /**
@@ -59,7 +59,7 @@ export class Scope implements Services, AsyncDisposable {
     return this.#container.resolve<T>(token);
   }
 
-  has(token: Token<never>): boolean {
+  has(token: symbol): boolean {
     return this.#container.isRegistered(token, true);
   }
 

@@ -179,7 +179,9 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       return await result;
     } finally {
       this.#running.delete(result);
-      this.#counters.ended(call.failure === undefined, this.#parts.clock.now() - start, call.failedOver);
+      // What could not even be asked says nothing about the pool.
+      if (call.failure?.kind !== "invalid")
+        this.#counters.ended(call.failure === undefined, this.#parts.clock.now() - start, call.failedOver);
     }
   }
 
