@@ -41,8 +41,6 @@ export async function readConfiguration(source: ConfigurationSource = {}): Promi
 /** JSON Schema of the configuration, for the built-in plugins and those that the configuration file brings. */
 export async function configurationSchema(source: ConfigurationSource = {}): Promise<object> {
   const loaded = await loadConfig(source.file, source.directory);
-  const registry = loaded
-    ? (await readConfiguration(source)).registry
-    : new PluginRegistry(builtIns);
+  const registry = loaded ? (await readConfiguration(source)).registry : new PluginRegistry(builtIns);
   return composeSchema(registry, sections);
 }

@@ -82,8 +82,7 @@ export function readEnvironment(environment: Environment, strategies: readonly s
  * file they make one, called `files`.
  */
 export function withEnvironment(config: unknown, settings: EnvironmentSettings): unknown {
-  if (config === undefined)
-    return { pools: { files: pool({ transport: "webdav", servers: [] }, settings) } };
+  if (config === undefined) return { pools: { files: pool({ transport: "webdav", servers: [] }, settings) } };
   if (!isRecord(config) || !isRecord(config.pools)) return config;
   const first = Object.entries(config.pools).find(([, candidate]) => isRecord(candidate) && isWebDav(candidate));
   if (!first) return config;

@@ -13,7 +13,10 @@ export function serverFactory(tools: readonly Tool[], log: Log): () => Server {
   const table = new Map(tools.map((tool) => [tool.name, tool]));
   const list = { tools: tools.map((tool) => tool.definition) };
   return () => {
-    const server = new Server({ name: "davpool", version }, { capabilities: { tools: {} }, instructions: INSTRUCTIONS });
+    const server = new Server(
+      { name: "davpool", version },
+      { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    );
     server.setRequestHandler("tools/list", () => list as never);
     server.setRequestHandler("tools/call", (request, context) => {
       const { name, arguments: written } = request.params;

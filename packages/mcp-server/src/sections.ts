@@ -6,7 +6,8 @@ const tools = Type.Object(
       Type.Integer({
         minimum: 1,
         default: 1_048_576,
-        description: "Bytes of a response body that a tool hands to the agent; the rest is cut, and the answer says so.",
+        description:
+          "Bytes of a response body that a tool hands to the agent; the rest is cut, and the answer says so.",
       }),
     ),
   },

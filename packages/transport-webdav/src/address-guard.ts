@@ -99,7 +99,9 @@ export class AddressGuard {
   }
 
   #refusal(address: string, named: string): ForbiddenAddressError {
-    const why = named.includes(address) ? "it is not a public address" : `it means ${address}, which is not a public address`;
+    const why = named.includes(address)
+      ? "it is not a public address"
+      : `it means ${address}, which is not a public address`;
     return new ForbiddenAddressError(named, why, REMEDY);
   }
 }

@@ -64,7 +64,10 @@ export function header(request: WebDavRequest, name: string): string | undefined
 function ifKeys(path: string, value: string): string[] {
   // State tokens stand in parentheses; a coded URL outside of them tags the resource a list is about.
   const lists = ifHeader(value).match(/\([^)]*\)/g) ?? [];
-  return lists.flatMap((list) => [...[...list.matchAll(TOKEN)].map(([, token]) => lockKey(String(token))), ...tagKeys(path, list)]);
+  return lists.flatMap((list) => [
+    ...[...list.matchAll(TOKEN)].map(([, token]) => lockKey(String(token))),
+    ...tagKeys(path, list),
+  ]);
 }
 
 function tagKeys(path: string, value: string): string[] {

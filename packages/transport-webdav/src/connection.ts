@@ -116,7 +116,10 @@ function authorization(credentials: Credentials | undefined): readonly string[] 
 }
 
 /** A body as undici takes it. A generator stays unread when nothing could be sent, so a one-shot stream survives. */
-function outgoing(body: WebDavBody | undefined, headers: string[]): string | Uint8Array | AsyncIterable<Uint8Array> | undefined {
+function outgoing(
+  body: WebDavBody | undefined,
+  headers: string[],
+): string | Uint8Array | AsyncIterable<Uint8Array> | undefined {
   if (body === undefined || typeof body === "string") return body;
   if (!(body instanceof Uint8Array)) return pulled(typeof body === "function" ? body : () => body);
   if (body.byteLength <= PIECE) return body;

@@ -21,7 +21,14 @@ const UNSENT = new Set([
   "HOSTNAME_MISMATCH",
 ]);
 const TIMEOUT = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
-const BROKEN = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT", "UND_ERR_SOCKET", "UND_ERR_RES_CONTENT_LENGTH_MISMATCH"]);
+const BROKEN = new Set([
+  "ECONNRESET",
+  "EPIPE",
+  "ECONNABORTED",
+  "ETIMEDOUT",
+  "UND_ERR_SOCKET",
+  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+]);
 /** The connection was closed from this side: the server left the pool or changed its address. */
 const CLOSED = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"]);
 

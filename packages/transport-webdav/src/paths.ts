@@ -24,7 +24,10 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 export function confine(base: Base, path: string): string {
   if (PLAIN.test(path)) return base.path + (path.startsWith("/") ? path.slice(1) : path);
   if (SCHEME.test(path))
-    throw new InvalidPathError(path, "it is a whole URL. Give the path below the server's base, such as /folder/file.txt.");
+    throw new InvalidPathError(
+      path,
+      "it is a whole URL. Give the path below the server's base, such as /folder/file.txt.",
+    );
   const segments = path.split("/").filter((segment) => segment !== "");
   const encoded = segments.map((segment) => encodeSegment(path, segment));
   const end = path.endsWith("/") && encoded.length > 0 ? "/" : "";
@@ -50,12 +53,21 @@ function encodeSegment(path: string, segment: string): string {
   try {
     decoded = decodeURIComponent(segment);
   } catch {
-    throw new InvalidPathError(path, `"${segment}" has a percent sign that begins no escape. Write a literal one as %25.`);
+    throw new InvalidPathError(
+      path,
+      `"${segment}" has a percent sign that begins no escape. Write a literal one as %25.`,
+    );
   }
   if (decoded === "." || decoded === "..")
-    throw new InvalidPathError(path, `"${segment}" would leave the folder it stands in. Give the path without dot segments.`);
+    throw new InvalidPathError(
+      path,
+      `"${segment}" would leave the folder it stands in. Give the path without dot segments.`,
+    );
   const forbidden = /[/\\\0]/.exec(decoded)?.[0];
   if (forbidden !== undefined)
-    throw new InvalidPathError(path, `"${segment}" holds ${JSON.stringify(forbidden)} inside one name. Separate folders with plain slashes.`);
+    throw new InvalidPathError(
+      path,
+      `"${segment}" holds ${JSON.stringify(forbidden)} inside one name. Separate folders with plain slashes.`,
+    );
   return encodeURIComponent(decoded);
 }

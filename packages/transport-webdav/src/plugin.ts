@@ -7,7 +7,9 @@ const { version } = createRequire(import.meta.url)("../package.json") as { versi
 
 const options = Type.Object({
   idleTimeout: Type.Optional(DurationSchema({ default: "60s", description: "Time an idle socket is kept open." })),
-  connectTimeout: Type.Optional(DurationSchema({ default: "10s", description: "Time a connection may take to stand." })),
+  connectTimeout: Type.Optional(
+    DurationSchema({ default: "10s", description: "Time a connection may take to stand." }),
+  ),
   preconnect: Type.Optional(
     Type.Integer({ minimum: 1, default: 1, description: "Sockets opened as soon as a server is used or checked." }),
   ),

@@ -39,7 +39,8 @@ export function requestHeaders(base: Base, request: WebDavRequest, fixed: readon
     const lower = name.toLowerCase();
     if (RESERVED.has(lower)) throw new InvalidRequestError(`The header ${name} is set by davpool and cannot be given.`);
     if (!NAME.test(name)) throw new InvalidRequestError(`${JSON.stringify(name)} is not a header name.`);
-    if (!VALUE.test(value)) throw new InvalidRequestError(`The value of header ${name} has characters that cannot be sent.`);
+    if (!VALUE.test(value))
+      throw new InvalidRequestError(`The value of header ${name} has characters that cannot be sent.`);
     list.push(name, rewritten(base, lower, value));
   }
   if ((method === "COPY" || method === "MOVE") && !list.some((name) => name.toLowerCase() === "destination"))
@@ -65,6 +66,9 @@ function ownPath(base: Base, destination: string): string {
   if (!/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(destination)) return destination;
   const path = below(base, destination, base.path);
   if (path === undefined)
-    throw new InvalidPathError(destination, "as a Destination it is not below this server's base. Give a path, which fits every server.");
+    throw new InvalidPathError(
+      destination,
+      "as a Destination it is not below this server's base. Give a path, which fits every server.",
+    );
   return path;
 }

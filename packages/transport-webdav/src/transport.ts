@@ -46,11 +46,19 @@ async function admit(
   const { serverId } = profile;
   const url = URL.parse(profile.url);
   if (!url || (url.protocol !== "http:" && url.protocol !== "https:"))
-    throw new ForbiddenAddressError(shown(profile.url), "it is not an http: or https: URL", "Give the address of a WebDAV collection.");
+    throw new ForbiddenAddressError(
+      shown(profile.url),
+      "it is not an http: or https: URL",
+      "Give the address of a WebDAV collection.",
+    );
   if (url.username !== "" || url.password !== "")
-    throw new InvalidProfileError(serverId, ["url: must not hold credentials; give username and password as fields of their own."]);
+    throw new InvalidProfileError(serverId, [
+      "url: must not hold credentials; give username and password as fields of their own.",
+    ]);
   if (url.search !== "" || url.hash !== "")
-    throw new InvalidProfileError(serverId, ["url: must not have a query or a fragment; give the address of a collection."]);
+    throw new InvalidProfileError(serverId, [
+      "url: must not have a query or a fragment; give the address of a collection.",
+    ]);
   if (profile.token !== undefined && (profile.username !== undefined || profile.password !== undefined))
     throw new InvalidProfileError(serverId, ["token: stands instead of username and password; give one or the other."]);
   if (origin === "added") await guard.admit(url);
@@ -63,7 +71,9 @@ async function admit(
       "credentials would cross the network in clear",
       "Use https:, or ask the operator to set security.allowCleartext.",
     );
-  return [`Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`];
+  return [
+    `Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`,
+  ];
 }
 
 /** An address for a message, without what may be credentials in it. */

@@ -35,13 +35,18 @@ export async function loadConfig(
   const path = file === undefined ? undefined : resolve(directory, file);
   try {
     const found = await (path === undefined ? explorer.search(directory) : explorer.load(path));
-    if (found && !found.isEmpty && found.config != null) return { config: found.config as unknown, file: found.filepath };
+    if (found && !found.isEmpty && found.config != null)
+      return { config: found.config as unknown, file: found.filepath };
     const empty = found?.filepath ?? path;
     if (empty === undefined) return undefined;
     throw new ConfigError(empty, [{ path: "", message: nothingExported(empty) }]);
   } catch (error) {
     if (error instanceof ConfigError) throw error;
-    throw new ConfigError(path ?? (error as { filepath?: string }).filepath, [{ path: "", message: loadProblem(error) }], error);
+    throw new ConfigError(
+      path ?? (error as { filepath?: string }).filepath,
+      [{ path: "", message: loadProblem(error) }],
+      error,
+    );
   }
 }
 

@@ -106,7 +106,10 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
   const fail = () => new ConfigError(options.file, issues);
 
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
-    issues.push({ path: "", message: "must be an object with at least the key pools: export it as the default export." });
+    issues.push({
+      path: "",
+      message: "must be an object with at least the key pools: export it as the default export.",
+    });
     throw fail();
   }
   const config = copy(raw) as Record<string, unknown>;
@@ -131,9 +134,7 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
       use("policy", policy, member(at("policies"), String(index))),
     );
     const serverDefaults = isRecord(pool.serverDefaults) ? pool.serverDefaults : {};
-    const servers = transport
-      ? readServers(transport.plugin, serverDefaults, pool.servers, at("servers"), issues)
-      : [];
+    const servers = transport ? readServers(transport.plugin, serverDefaults, pool.servers, at("servers"), issues) : [];
     const parts = {
       strategy: use("selector", pool.strategy, at("strategy")),
       probe: use("probe", pool.probe, at("probe")),
@@ -201,7 +202,10 @@ async function registerPlugins(
       continue;
     }
     if (!importPlugin) {
-      issues.push({ path, message: `"${entry}" names a package, and packages cannot be imported here; give the plugin as a value.` });
+      issues.push({
+        path,
+        message: `"${entry}" names a package, and packages cannot be imported here; give the plugin as a value.`,
+      });
       continue;
     }
     let exported: unknown;
@@ -209,7 +213,10 @@ async function registerPlugins(
       exported = await importPlugin(entry);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      issues.push({ path, message: `"${entry}" cannot be imported: ${reason}. Is it installed next to the configuration file?` });
+      issues.push({
+        path,
+        message: `"${entry}" cannot be imported: ${reason}. Is it installed next to the configuration file?`,
+      });
       continue;
     }
     const candidates = [(exported as { default?: unknown }).default ?? exported].flat();
@@ -230,7 +237,10 @@ function resolveUse(
 ): PluginUse | undefined {
   if (isPlugin(value)) {
     if (value.kind !== kind) {
-      issues.push({ path, message: `is the ${String(value.kind)} plugin "${String(value.name)}"; a ${kind} is needed here.` });
+      issues.push({
+        path,
+        message: `is the ${String(value.kind)} plugin "${String(value.name)}"; a ${kind} is needed here.`,
+      });
       return undefined;
     }
     return withOptions(value, {}, path, issues);
@@ -283,7 +293,10 @@ function readServers(
     const { serverId } = profile;
     const first = places.get(serverId);
     if (first !== undefined)
-      issues.push({ path: `${place}.serverId`, message: `"${serverId}" is taken by ${first}; server ids are unique in a pool.` });
+      issues.push({
+        path: `${place}.serverId`,
+        message: `"${serverId}" is taken by ${first}; server ids are unique in a pool.`,
+      });
     places.set(serverId, place);
     return [profile];
   });

@@ -22,7 +22,12 @@ export const serverProfileFields = {
     Type.Integer({ minimum: 1, default: 30_000, description: "Milliseconds one attempt may take." }),
   ),
   retryAttempts: Type.Optional(
-    Type.Integer({ minimum: 0, maximum: 100, default: 3, description: "Further attempts of a call, all servers together." }),
+    Type.Integer({
+      minimum: 0,
+      maximum: 100,
+      default: 3,
+      description: "Further attempts of a call, all servers together.",
+    }),
   ),
   healthCheckInterval: Type.Optional(
     Type.Number({ minimum: 0, default: 60, description: "Seconds between health checks; 0 for none." }),
@@ -184,8 +189,7 @@ export function looseParts(sections: TProperties): SchemaParts {
         expects: 'a plugin: its name, or { type: "name", …options }',
         description,
       }),
-    pool: (fields) =>
-      Type.Object({ ...fields, servers: Type.Optional(Type.Array(Type.Object({}))) }, closed),
+    pool: (fields) => Type.Object({ ...fields, servers: Type.Optional(Type.Array(Type.Object({}))) }, closed),
     sections,
   };
 }
@@ -198,13 +202,10 @@ export function composeSchema(registry: PluginRegistry, sections: TProperties = 
   const parts: SchemaParts = {
     use: (kind, description) => {
       const plugins = registry.list(kind);
-      return Type.Unsafe<unknown>({
-        anyOf: [
-          ...(plugins.length > 0 ? [{ type: "string", enum: plugins.map((plugin) => String(plugin.name)) }] : []),
-          ...plugins.map(withType),
-        ],
-        description,
-      });
+      const names = plugins.map((plugin) => String(plugin.name));
+      // Where there is no plugin of a kind, nothing can be named.
+      if (names.length === 0) return Type.Unsafe<unknown>({ not: {}, description });
+      return Type.Unsafe<unknown>({ anyOf: [{ type: "string", enum: names }, ...plugins.map(withType)], description });
     },
     pool: (fields) =>
       Type.Unsafe<unknown>({
@@ -246,4 +247,3 @@ function withType(plugin: AnyPlugin): TSchema {
 function withoutAnnotations(schema: TSchema): object {
   return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "expects" ? undefined : value))) as object;
 }
-

@@ -48,7 +48,8 @@ function toIssue(error: ErrorObject, base: string): ConfigIssue | undefined {
   switch (error.keyword) {
     case "additionalProperties": {
       const { additionalProperty: key } = error.params as { additionalProperty: string };
-      if (schema.expects !== undefined) return { path: member(path, key), message: `must be named by ${schema.expects}.` };
+      if (schema.expects !== undefined)
+        return { path: member(path, key), message: `must be named by ${schema.expects}.` };
       const known = Object.keys(schema.properties ?? {});
       const hint = suggestion(key, known);
       return {

@@ -65,4 +65,3 @@ export interface Attempt {
    */
   hold(): (failure?: Failure) => void;
 }
-

@@ -19,8 +19,8 @@ export interface ServerView {
 /**
  * Picks one server out of those that may take a request.
  *
- * `select` runs for every attempt: synchronous, without allocation, without I/O. Candidates are never empty, have a
- * free slot each, and come in the order in which the servers joined the pool. Keep state in a `Map` by `serverId`
+ * `select` runs for every attempt that has a choice: synchronous, without allocation, without I/O. There are at least two
+ * candidates, each with a free slot, in the order in which the servers joined the pool. Keep state in a `Map` by `serverId`
  * and drop it in `forget`.
  *
  * @example
@@ -34,7 +34,7 @@ export interface ServerView {
  */
 export interface Selector {
   select(candidates: readonly [ServerView, ...ServerView[]], traits: RequestTraits): ServerView;
-  /** Told how every attempt ended, and every health probe as well. */
+  /** Told how every attempt ended, and every health probe as well; never about a server after it was forgotten. */
   observe?(server: ServerView, observation: Observation): void;
   /** The server left the pool. */
   forget?(serverId: string): void;
@@ -46,6 +46,7 @@ export interface Observation {
    * this is only a lower bound of what it would have taken.
    */
   readonly latency: number;
+  /** `failure`: the server or its connection failed. `cancelled`: the caller, or the request itself, ended it. */
   readonly end: "answer" | "failure" | "cancelled";
   readonly failure?: Failure;
 }

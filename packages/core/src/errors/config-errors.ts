@@ -36,6 +36,10 @@ export function formatIssue(issue: ConfigIssue): string {
 /** `SECRET_UNREADABLE`: an `{ env }`, `{ file }` or `{ command }` secret that gave nothing. Names its place only. */
 export class SecretError extends DavpoolError {
   constructor(place: string, why: string, cause?: unknown) {
-    super("SECRET_UNREADABLE", `The secret from ${place} cannot be read: ${why}.`, cause === undefined ? {} : { cause });
+    super(
+      "SECRET_UNREADABLE",
+      `The secret from ${place} cannot be read: ${why}.`,
+      cause === undefined ? {} : { cause },
+    );
   }
 }

@@ -31,7 +31,11 @@ export const pingProbe = definePlugin({
         }
         const latency = target.clock.now() - start;
         return latency > limit
-          ? { state: "degraded", latency, cause: new Error(`it took ${Math.round(latency)} ms to answer a health check`) }
+          ? {
+              state: "degraded",
+              latency,
+              cause: new Error(`it took ${Math.round(latency)} ms to answer a health check`),
+            }
           : { state: "healthy", latency };
       },
     };

@@ -68,9 +68,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   progress(bytes: number): void {
     const { clock, timeout, deadline, minimumRate } = this.#timing;
     // Every byte buys the time it may take at the minimum rate; handed over, a body may only not stand still.
-    this.expiresAt = this.#detached
-      ? clock.now() + timeout
-      : Math.min(this.expiresAt + bytes / minimumRate, deadline);
+    this.expiresAt = this.#detached ? clock.now() + timeout : Math.min(this.expiresAt + bytes / minimumRate, deadline);
   }
 
   hold(): (failure?: Failure) => void {

@@ -87,12 +87,7 @@ export class Call<W extends Wire, T> {
   failure: Failure | undefined;
   failedOver = false;
 
-  constructor(
-    parts: CallParts<W>,
-    request: W["request"],
-    options: CallOptions,
-    consume: Consume<W, T> | undefined,
-  ) {
+  constructor(parts: CallParts<W>, request: W["request"], options: CallOptions, consume: Consume<W, T> | undefined) {
     this.#parts = parts;
     this.#options = options;
     this.#consume = consume;
@@ -176,7 +171,8 @@ export class Call<W extends Wire, T> {
     if (owners.size > 1) throw new AffinityConflictError(this.#traits.operation, [...owners]);
     if (owner !== undefined && servers.has(owner)) this.#pinned = servers.get(owner);
     else if (servers.size === 1) [this.#pinned] = servers.values();
-    else if (this.#traits.repeat !== "safe") throw new AffinityUnknownError(this.#traits.operation, [...servers.keys()]);
+    else if (this.#traits.repeat !== "safe")
+      throw new AffinityUnknownError(this.#traits.operation, [...servers.keys()]);
   }
 
   async #settle(): Promise<Answer<T>> {

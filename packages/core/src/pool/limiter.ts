@@ -39,11 +39,7 @@ export class Limiter<W extends Wire> {
    * @param deadline on the clock's scale; the wait ends there at the latest.
    * @throws PoolExhaustedError, or the reason of `signal`.
    */
-  wait(
-    choose: () => Server<W> | undefined,
-    deadline: number,
-    signal: AbortSignal | undefined,
-  ): Promise<Server<W>> {
+  wait(choose: () => Server<W> | undefined, deadline: number, signal: AbortSignal | undefined): Promise<Server<W>> {
     const queue = this.#queue;
     if (queue === false) throw new PoolExhaustedError(this.#pool, "no slot is free, and limits.queue is false");
     if (this.#waiting.size >= queue.size)

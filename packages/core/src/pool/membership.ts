@@ -200,20 +200,26 @@ export class Membership<W extends Wire> {
       try {
         this.#adoptServer(entry);
       } catch (error) {
-        log.error(`Stored server "${entry.serverId}" is left out: ${describeError(error)}`, { serverId: entry.serverId });
+        log.error(`Stored server "${entry.serverId}" is left out: ${describeError(error)}`, {
+          serverId: entry.serverId,
+        });
       }
     }
     const { activeServerId } = state;
-    candidates.activeServerId = activeServerId !== undefined && servers.has(activeServerId) ? activeServerId : undefined;
+    candidates.activeServerId =
+      activeServerId !== undefined && servers.has(activeServerId) ? activeServerId : undefined;
   }
 
   #adoptServer(entry: StoredServer): void {
     const { servers, log } = this.#parts;
     const known = servers.get(entry.serverId);
     if (known?.origin === "declared") {
-      log.warn(`Server "${entry.serverId}" is declared in the configuration and stored as well; the configuration wins.`, {
-        serverId: entry.serverId,
-      });
+      log.warn(
+        `Server "${entry.serverId}" is declared in the configuration and stored as well; the configuration wins.`,
+        {
+          serverId: entry.serverId,
+        },
+      );
       return;
     }
     const profile = this.#read({ ...entry.profile, ...entry.secrets, serverId: entry.serverId });

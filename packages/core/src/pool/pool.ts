@@ -47,10 +47,7 @@ import { Server } from "./server.ts";
 
 /** What a pool is put together from. */
 export interface PoolParts<W extends Wire> {
-  readonly settings: Pick<
-    ResolvedPool,
-    "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "servers"
-  >;
+  readonly settings: Pick<ResolvedPool, "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "servers">;
   readonly transport: Transport<W>;
   readonly selector: Selector;
   readonly probe: HealthProbe;
@@ -66,6 +63,9 @@ export interface PoolParts<W extends Wire> {
 }
 
 const DRAIN = 5_000;
+
+/** What a failure means to a selector: ended by somebody else than the server, an attempt only says "at least so long". */
+const ENDS = { server: "failure", connection: "failure", request: "cancelled", caller: "cancelled" } as const;
 
 /** The pool engine. Calls run in `Call`, membership in `Membership`, health in `HealthMonitor`; this joins them. */
 export class ServerPool<W extends Wire = Wire> implements Pool<W> {
@@ -165,10 +165,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
 
   execute(request: W["request"], options?: CallOptions): Promise<Answer<W["response"]>>;
   execute<T>(request: W["request"], options: CallOptions & { consume: Consume<W, T> }): Promise<Answer<T>>;
-  async execute<T>(
-    request: W["request"],
-    options: CallOptions & { consume?: Consume<W, T> } = {},
-  ): Promise<Answer<T>> {
+  async execute<T>(request: W["request"], options: CallOptions & { consume?: Consume<W, T> } = {}): Promise<Answer<T>> {
     if (this.#closed) throw new PoolClosedError(this.name);
     const start = this.#parts.clock.now();
     const call = new Call<W, T>(this.#callParts, request, options, options.consume);
@@ -357,12 +354,13 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     server.release();
     server.attemptsTotal++;
     if (failure) server.attemptsFailed++;
-    const cancelled = failure?.blame === "caller";
-    this.#parts.selector.observe?.(server, {
-      latency,
-      end: cancelled ? "cancelled" : failure?.blame === "server" ? "failure" : "answer",
-      ...(failure && { failure }),
-    });
+    // A server that has left is forgotten, and stays so while its last attempts drain.
+    if (this.#servers.get(server.serverId) === server)
+      this.#parts.selector.observe?.(server, {
+        latency,
+        end: failure === undefined ? "answer" : ENDS[failure.blame],
+        ...(failure && { failure }),
+      });
     if (failure === undefined) server.record.outcome(undefined, latency);
     else if (failure.blame === "server") {
       server.record.outcome(failure.message, latency);

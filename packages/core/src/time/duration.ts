@@ -8,7 +8,9 @@ const parse = new RegExp(PATTERN);
 export type Duration = number | `${number}${keyof typeof UNITS}`;
 
 /** Schema of a {@link Duration}, for the options of plugins. */
-export function DurationSchema(options: { readonly default?: Duration; readonly description?: string } = {}): TUnsafe<Duration> {
+export function DurationSchema(
+  options: { readonly default?: Duration; readonly description?: string } = {},
+): TUnsafe<Duration> {
   const either: TSchema = Type.Union([Type.Number({ minimum: 0 }), Type.String({ pattern: PATTERN })]);
   return Type.Unsafe<Duration>({
     ...either,

@@ -1,5 +1,11 @@
 import { attemptDetails, type Answer, type Consume, type Pool } from "@davpool/core";
-import { METHODS, MultistatusScan, type PartFailure, type WebDavRequest, type WebDavWire } from "@davpool/transport-webdav";
+import {
+  METHODS,
+  MultistatusScan,
+  type PartFailure,
+  type WebDavRequest,
+  type WebDavWire,
+} from "@davpool/transport-webdav";
 import { Type, type Static } from "typebox";
 import { decodeBody, encodeBody } from "./body-encoding.ts";
 import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer, type ToolCall } from "./tool.ts";
@@ -8,16 +14,16 @@ const input = Type.Object(
   {
     method: Type.String({ description: `One of ${METHODS.join(", ")}.` }),
     path: Type.String({ description: "Path below the server's base, such as /folder/file.txt." }),
-    depth: Type.Optional(
-      Type.Enum(["0", "1", "infinity"], { description: "Depth header. Default for PROPFIND: 1." }),
-    ),
+    depth: Type.Optional(Type.Enum(["0", "1", "infinity"], { description: "Depth header. Default for PROPFIND: 1." })),
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
         description: "Further request headers, such as Destination (a path), Overwrite, If-Match or Range.",
       }),
     ),
     body: Type.Optional(Type.String({ description: "Request body, encoded as bodyEncoding says." })),
-    bodyEncoding: Type.Optional(Type.Enum(["utf8", "base64"], { default: "utf8", description: "How body is encoded." })),
+    bodyEncoding: Type.Optional(
+      Type.Enum(["utf8", "base64"], { default: "utf8", description: "How body is encoded." }),
+    ),
     serverId: Type.Optional(Type.String({ minLength: 1, description: "Only this server. Default: the pool chooses." })),
     serverGroup: Type.Optional(
       Type.String({ minLength: 1, description: "Every enabled server of this group, in parallel. Not with serverId." }),

@@ -9,7 +9,8 @@ export function listServersTool(pool: Pool, prefix: string): Tool {
   return defineTool({
     name: `${prefix}dav_list_servers`,
     title: "List WebDAV servers",
-    description: "Lists the servers of the pool with their health and connections, and says which one is preferred now.",
+    description:
+      "Lists the servers of the pool with their health and connections, and says which one is preferred now.",
     input: Type.Object(
       { includeHealth: Type.Optional(Type.Boolean({ default: true, description: "Health and connections of each." })) },
       { additionalProperties: false },

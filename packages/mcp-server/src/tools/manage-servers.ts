@@ -16,9 +16,9 @@ const fields = {
   healthCheckInterval: Type.Number({ minimum: 0, description: "Seconds between health checks; 0 for none." }),
   enabled: Type.Boolean({ description: "A disabled server takes no requests." }),
 };
-const optional = Object.fromEntries(
-  Object.entries(fields).map(([name, schema]) => [name, Type.Optional(schema)]),
-) as { [K in keyof typeof fields]: ReturnType<typeof Type.Optional<(typeof fields)[K]>> };
+const optional = Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, Type.Optional(schema)])) as {
+  [K in keyof typeof fields]: ReturnType<typeof Type.Optional<(typeof fields)[K]>>;
+};
 const url = Type.String({ minLength: 1, description: "http: or https: address of a WebDAV collection." });
 
 const success = Type.Literal(true);
@@ -31,7 +31,10 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
       title: "Add a WebDAV server",
       description:
         "Adds a server to the pool and keeps it for later runs. Without a priority it joins the lowest tier in use. Only public addresses are accepted unless the operator allows others.",
-      input: Type.Object({ serverId: serverIdInput("New id, unique in the pool."), url, ...optional }, { additionalProperties: false }),
+      input: Type.Object(
+        { serverId: serverIdInput("New id, unique in the pool."), url, ...optional },
+        { additionalProperties: false },
+      ),
       output: Type.Object({
         success,
         serverId: Type.String(),

@@ -1,0 +1,191 @@
+import { spawnSync } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Ajv } from "ajv";
+import { describe, expect, test } from "vitest";
+import { EXIT, runCli } from "./cli.ts";
+import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts";
+
+async function davpool(...parameters: string[]): Promise<{ code: number; out: string; error: string }> {
+  let [out, error] = ["", ""];
+  const terminal = { out: (text: string) => void (out += text), error: (text: string) => void (error += text) };
+  const code = await runCli(parameters, terminal, new AbortController().signal);
+  return { code, out, error };
+}
+
+/** Runs `davpool check` on a file of this name and content. */
+async function check(name: string, content: string, ...parameters: string[]) {
+  await using folder = await temporaryFolder();
+  const file = join(folder.path, name);
+  await writeFile(file, content);
+  return { file, ...(await davpool("check", "--config", file, ...parameters)) };
+}
+
+const CORE = pathToFileURL(new URL("../../core/src/index.ts", import.meta.url).pathname).href;
+
+describe("davpool", () => {
+  test("--help names the commands and the exit codes", async () => {
+    const { code, out } = await davpool("--help");
+    expect(code).toBe(EXIT.ok);
+    for (const word of ["serve", "check", "schema", "Exit codes", "--version"]) expect(out).toContain(word);
+  });
+
+  test("--version prints the version", async () => {
+    expect(await davpool("--version")).toMatchObject({ code: EXIT.ok, out: "0.1.0\n" });
+  });
+
+  test("an unknown command is wrong usage, with a suggestion", async () => {
+    const { code, error } = await davpool("serv");
+    expect(code).toBe(EXIT.usage);
+    expect(error).toContain("Did you mean serve?");
+  });
+
+  test("an unknown option is wrong usage", async () => {
+    expect(await davpool("check", "--jsno")).toMatchObject({ code: EXIT.usage });
+  });
+
+  test("serve ends with exit code 1 and all problems when the configuration is wrong", async () => {
+    await using folder = await temporaryFolder();
+    await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify({ pools: {}, stroe: "memory" }));
+    const { status, stdout, stderr } = spawnSync(process.execPath, [BIN, "serve"], {
+      cwd: folder.path,
+      encoding: "utf8",
+      input: "",
+    });
+    expect(status).toBe(EXIT.configuration);
+    expect(stdout).toBe("");
+    expect(stderr).toContain('Did you mean "store"?');
+    expect(stderr).toContain("pools: is empty");
+  });
+
+  test("serve ends with exit code 0 when its client goes away", async () => {
+    await using folder = await temporaryFolder();
+    const { status, stdout } = spawnSync(process.execPath, [BIN, "serve"], {
+      cwd: folder.path,
+      encoding: "utf8",
+      input: "",
+    });
+    expect({ status, stdout }).toEqual({ status: EXIT.ok, stdout: "" });
+  });
+});
+
+describe("davpool check", () => {
+  test("says that a right configuration is right, in words and as JSON", async () => {
+    const config = JSON.stringify({
+      pools: { files: { transport: "webdav", servers: [{ serverId: "eu", url: "https://dav.example.com/" }] } },
+    });
+    const words = await check("davpool.config.json", config);
+    expect(words.code).toBe(EXIT.ok);
+    expect(words.out).toContain("is right");
+    expect(words.out).toContain("pool files: webdav, round-robin, servers: eu");
+    const json = await check("davpool.config.json", config, "--json");
+    expect(JSON.parse(json.out)).toEqual({
+      valid: true,
+      file: json.file,
+      pools: [{ name: "files", transport: "webdav", strategy: "round-robin", servers: ["eu"] }],
+    });
+  });
+
+  test("reports everything that is wrong at once, each with its path", async () => {
+    const { code, error } = await check(
+      "davpool.config.json",
+      JSON.stringify({
+        pools: {
+          files: {
+            transport: "webdav",
+            stratgy: "random",
+            strategy: "round-robbin",
+            deadline: "soon",
+            servers: [
+              { serverId: "a", url: "https://a.example.com/", timeout: "30s" },
+              { serverId: "a", url: "https://b.example.com/", maxConections: 3 },
+              { serverId: "b" },
+            ],
+          },
+        },
+      }),
+    );
+    expect(code).toBe(EXIT.configuration);
+    for (const line of [
+      "pools.files.stratgy: unknown key; known here: transport, strategy,",
+      'Did you mean "strategy"?',
+      'pools.files.strategy: there is no selector "round-robbin"; known: least-connections, random, response-time, round-robin.',
+      'Did you mean "round-robin"?',
+      "pools.files.deadline: must be a duration:",
+      'pools.files.servers[0].timeout: must be an integer; got "30s".',
+      "pools.files.servers[1].maxConections: unknown key;",
+      'pools.files.servers[1].serverId: "a" is taken by pools.files.servers[0]',
+      "pools.files.servers[2].url: is missing",
+    ])
+      expect(error).toContain(line);
+  });
+
+  test.each([
+    ["a missing default export", "davpool.config.mjs", "export const config = {};", "no default export"],
+    ["a file that throws", "davpool.config.mjs", 'throw new Error("no such vault");', "no such vault"],
+    ["a syntax error", "davpool.config.ts", "export default {", "cannot be loaded"],
+    ["a default export that is no object", "davpool.config.mjs", "export default 7;", "must be an object"],
+    ["JSON that does not parse", "davpool.config.json", "{", "cannot be loaded"],
+    ["an empty file", "davpool.config.yaml", "", "is empty"],
+    [
+      "a plugin that is none",
+      "davpool.config.mjs",
+      'export default { plugins: [{ name: "x" }], pools: { files: { transport: "webdav" } } };',
+      "definePlugin",
+    ],
+    [
+      "a package that is not there",
+      "davpool.config.json",
+      '{ "plugins": ["davpool-strategy-nowhere"], "pools": { "files": { "transport": "webdav" } } }',
+      "cannot be imported",
+    ],
+    [
+      "a wrong option of a third-party strategy",
+      "davpool.config.mjs",
+      `import { definePlugin } from ${JSON.stringify(CORE)};
+       const nearest = definePlugin({ kind: "selector", name: "nearest", options: { type: "object", properties: { zone: { type: "string" } } }, create: () => ({ select: (c) => c[0] }) });
+       export default { plugins: [nearest], pools: { files: { transport: "webdav", strategy: { type: "nearest", zne: "eu" } } } };`,
+      'pools.files.strategy.zne: unknown key; known here: zone. Did you mean "zone"?',
+    ],
+  ])("explains %s", async (_what, name, content, words) => {
+    const { code, error, file } = await check(name, content);
+    expect(error).toContain(words);
+    expect(error).toContain(file);
+    expect(code).toBe(EXIT.configuration);
+  });
+
+  test("explains a file that is not there", async () => {
+    const { code, error } = await davpool("check", "--config", "/nowhere/davpool.config.ts");
+    expect({ code, error }).toEqual({
+      code: EXIT.configuration,
+      error: expect.stringContaining("/nowhere/davpool.config.ts") as string,
+    });
+    expect(error).toContain("--config");
+  });
+
+  test("reads TypeScript, and takes a strategy of the configuration's own", async () => {
+    const { code, out } = await check(
+      "davpool.config.ts",
+      `import { definePlugin } from ${JSON.stringify(CORE)};
+       const first: unknown = definePlugin({ kind: "selector", name: "first", create: () => ({ select: (candidates) => candidates[0] }) });
+       export default { pools: { files: { transport: "webdav", strategy: first } } };`,
+    );
+    expect(out).toContain("pool files: webdav, first");
+    expect(code).toBe(EXIT.ok);
+  });
+});
+
+describe("davpool schema", () => {
+  test("prints a JSON Schema that knows every built-in plugin and accepts and refuses what davpool does", async () => {
+    const { out } = await davpool("schema");
+    const validate = new Ajv({ strict: false }).compile(JSON.parse(out) as object);
+    const files = { transport: "webdav", servers: [{ serverId: "a", url: "https://a.example.com/" }] };
+    expect(validate({ pools: { files } })).toBe(true);
+    expect(validate({ pools: { files: { ...files, strategy: { type: "response-time", decay: "5s" } } } })).toBe(true);
+    expect(validate({ pools: { files: { ...files, strategy: { type: "response-time", dcay: "5s" } } } })).toBe(false);
+    expect(validate({ pools: { files: { ...files, strategy: "round-robbin" } } })).toBe(false);
+    expect(validate({ pools: { files }, tools: { maxBodySize: 5 } })).toBe(true);
+    expect(out).not.toContain("expects");
+  });
+});

@@ -1,0 +1,1 @@
+export { leastConnections, leastConnections as default } from "./least-connections.ts";

@@ -1,0 +1,1 @@
+export { roundRobin, roundRobin as default } from "./round-robin.ts";
