@@ -113,7 +113,7 @@ export function hostOf(url: URL): string {
 
 /** True for this machine itself. */
 export function isLoopback(host: string): boolean {
-  return host === "localhost" || host.endsWith(".localhost") || host === "::1" || /^127\./.test(host);
+  return host === "localhost" || host.endsWith(".localhost") || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
 async function resolved(host: string): Promise<readonly string[]> {
