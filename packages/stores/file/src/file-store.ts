@@ -1,0 +1,266 @@
+import {
+  StoreError,
+  describeError,
+  type Clock,
+  type Log,
+  type ProfileStore,
+  type StoredHealth,
+  type StoredState,
+} from "@davpool/core";
+import { realpathSync } from "node:fs";
+import { access, readFile, rename } from "node:fs/promises";
+import { dirname } from "node:path";
+import { makeFolder, removeLeftovers, writeAtomic } from "./atomic-write.ts";
+import { Keyring } from "./cipher.ts";
+import { errorCode, onDisk } from "./disk-error.ts";
+import { FormatError } from "./format-error.ts";
+import { parseDocument, type JsonObject } from "./format.ts";
+import { parseHealthDocument, readHealth, writeHealth } from "./health-format.ts";
+import { withLock } from "./lock.ts";
+import { SectionCodec } from "./section-codec.ts";
+import { watchFile } from "./watch.ts";
+
+/** Milliseconds to wait for other processes that change the file. */
+const LOCK_LIMIT = 10_000;
+
+export interface FileStoreInit {
+  /** Absolute path. */
+  readonly file: string;
+  /** Name of the pool's section under `pools`; empty for the one at the top level. */
+  readonly section: string;
+  /** `DAVPOOL_SECRET_KEY`. Without it, nothing secret can be saved or read. */
+  readonly secretKey?: string | undefined;
+  /** Profile fields that are secret although somebody wrote them into the file in clear. */
+  readonly secretFields: readonly string[];
+  readonly clock: Clock;
+  readonly random: () => number;
+  readonly log: Log;
+}
+
+/**
+ * Keeps the state of one pool in a JSON file that other pools and other processes use as well.
+ *
+ * Reading takes no lock, because a file is only ever replaced as a whole. Each change takes the lock, reads, changes
+ * and writes.
+ */
+export class FileStore implements ProfileStore {
+  readonly #init: FileStoreInit;
+  readonly #codec: SectionCodec;
+  readonly #watches = new Map<Disposable, (state: StoredState) => void>();
+  #turn: Promise<unknown> = Promise.resolve();
+  /** What this store last read or wrote, to tell the changes of others from its own. */
+  #known = fingerprint({ activeServerId: undefined, servers: [] });
+  #tidy = false;
+
+  constructor(init: FileStoreInit) {
+    const { file, section, secretKey, secretFields, log } = init;
+    this.#init = init;
+    const keyring = secretKey === undefined || secretKey === "" ? undefined : new Keyring(secretKey);
+    this.#codec = new SectionCodec({ file, pool: section, keyring, secretFields, log });
+  }
+
+  load(): Promise<StoredState> {
+    return this.#inTurn(async () => {
+      let document: JsonObject;
+      try {
+        document = await this.#read();
+      } catch (error) {
+        if (!(error instanceof FormatError)) throw error;
+        document = await this.#locked(() => this.#readOrSetAside());
+      }
+      const state = await this.#codec.decode(document);
+      this.#known = fingerprint(state);
+      return state;
+    });
+  }
+
+  update(change: (state: StoredState) => StoredState): Promise<StoredState> {
+    return this.#inTurn(() =>
+      this.#locked(async (file) => {
+        const document = await this.#readOrSetAside();
+        const found = await this.#codec.decode(document);
+        const state = change(found);
+        await this.#write(file, await this.#codec.encode(document, state), true);
+        const overtaken = fingerprint(found) !== this.#known;
+        this.#known = fingerprint(state);
+        // Others changed the file a moment ago: their news would otherwise be taken for this store's own.
+        if (overtaken) this.#tell(state);
+        return state;
+      }),
+    );
+  }
+
+  /** Never rejects: health that cannot be read is health that is not known. */
+  async loadHealth(): Promise<StoredHealth> {
+    return readHealth(await this.#readHealth(), this.#init.section);
+  }
+
+  updateHealth(change: (state: StoredHealth) => StoredHealth): Promise<void> {
+    const { section } = this.#init;
+    return this.#inTurn(() =>
+      this.#locked(async (file) => {
+        const document = await this.#readHealth();
+        const health = change(readHealth(document, section));
+        await this.#write(healthFile(file), writeHealth(document, section, health), false);
+      }),
+    );
+  }
+
+  /** Errors while watching are logged; a file that cannot be read just then changes nothing. */
+  watch(changed: (state: StoredState) => void): Disposable {
+    const { clock, log } = this.#init;
+    const watcher = watchFile(this.#target(), clock, log, () => void this.#inTurn(() => this.#look()));
+    const watching: Disposable = {
+      [Symbol.dispose]: () => {
+        this.#watches.delete(watching);
+        watcher[Symbol.dispose]();
+      },
+    };
+    this.#watches.set(watching, changed);
+    return watching;
+  }
+
+  /** Ends watching and waits for what is being written. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const watching of this.#watches.keys()) watching[Symbol.dispose]();
+    await this.#turn;
+  }
+
+  /** One after the other, so that a store never waits for a lock of its own; one that fails does not stop the next. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+
+  /** @param work is given the file that the configured path leads to, so that a symbolic link stays one. */
+  async #locked<T>(work: (file: string) => Promise<T>): Promise<T> {
+    const { file, clock, random } = this.#init;
+    return onDisk(file, "written", async () => {
+      await makeFolder(dirname(file));
+      const target = this.#target();
+      return withLock(`${target}.lock`, { clock, random, limit: LOCK_LIMIT }, async () => {
+        if (!this.#tidy) {
+          await removeLeftovers(target);
+          await removeLeftovers(healthFile(target));
+          this.#tidy = true;
+        }
+        return work(target);
+      });
+    });
+  }
+
+  #target(): string {
+    const { file } = this.#init;
+    try {
+      return realpathSync(file);
+    } catch (error) {
+      if (errorCode(error) === "ENOENT") return file;
+      throw error;
+    }
+  }
+
+  /** @throws FormatError, StoreError */
+  async #read(): Promise<JsonObject> {
+    const { file } = this.#init;
+    const text = await onDisk(file, "read", () => readIfThere(file));
+    return text === undefined ? {} : parseDocument(text, file);
+  }
+
+  /** Only under the lock: what was read before may have been a change in progress by somebody without one. */
+  async #readOrSetAside(): Promise<JsonObject> {
+    try {
+      return await this.#read();
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      await this.#setAside(error);
+      return {};
+    }
+  }
+
+  async #setAside(error: FormatError): Promise<void> {
+    const { file, clock, log } = this.#init;
+    try {
+      const target = this.#target();
+      const stamp = clock.wall().toISOString().replaceAll(":", "");
+      let aside = `${target}.corrupt-${stamp}`;
+      for (let more = 2; await exists(aside); more++) aside = `${target}.corrupt-${stamp}-${String(more)}`;
+      await rename(target, aside);
+      log.error(
+        `The store file ${file} is damaged (${error.message}). It is kept as ${aside}, and davpool goes on without its servers. Repair that file and move it back, or add the servers again.`,
+        { file, aside },
+      );
+    } catch (cause) {
+      throw new StoreError(
+        "STORE_CORRUPT",
+        `The store file ${file} is damaged (${error.message}), and it cannot be set aside (${errorCode(cause) ?? describeError(cause)}). Repair it or move it away.`,
+        { cause, details: { file } },
+      );
+    }
+  }
+
+  async #readHealth(): Promise<JsonObject> {
+    const { log } = this.#init;
+    const file = healthFile(this.#init.file);
+    try {
+      const text = await readIfThere(file);
+      return text === undefined ? {} : parseHealthDocument(text);
+    } catch (error) {
+      log.warn(`The health file ${file} is ignored and will be replaced: ${describeError(error)}.`, { file });
+      return {};
+    }
+  }
+
+  #write(file: string, document: JsonObject, durable: boolean): Promise<void> {
+    return onDisk(this.#init.file, "written", () =>
+      writeAtomic(file, `${JSON.stringify(document, undefined, 2)}\n`, durable),
+    );
+  }
+
+  async #look(): Promise<void> {
+    const { file, log } = this.#init;
+    try {
+      const state = await this.#codec.decode(await this.#read());
+      const known = fingerprint(state);
+      if (known === this.#known) return;
+      this.#known = known;
+      this.#tell(state);
+    } catch (error) {
+      log.error(`A change of the store file ${file} is left alone for now: ${describeError(error)}`, { file });
+    }
+  }
+
+  #tell(state: StoredState): void {
+    for (const changed of this.#watches.values()) changed(state);
+  }
+}
+
+/** Where health and counters of a store file are kept. */
+function healthFile(file: string): string {
+  return `${file.replace(/\.json$/, "")}.health.json`;
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, "utf8");
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+async function exists(file: string): Promise<boolean> {
+  try {
+    await access(file);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function fingerprint({ activeServerId, servers }: StoredState): string {
+  return JSON.stringify([
+    activeServerId ?? null,
+    servers.map(({ serverId, profile, secrets }) => [serverId, profile, secrets]),
+  ]);
+}

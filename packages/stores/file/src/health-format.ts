@@ -1,0 +1,77 @@
+import type { HealthSnapshot, RequestCounters, StoredHealth } from "@davpool/core";
+import { FormatError } from "./format-error.ts";
+import { FORMAT_VERSION, object, parseJson, type JsonObject } from "./format.ts";
+
+const STATES: readonly unknown[] = ["healthy", "degraded", "unhealthy"] satisfies HealthSnapshot["status"][];
+
+const NO_REQUESTS: RequestCounters = { total: 0, successful: 0, failed: 0, failoverCount: 0, responseTimeSum: 0 };
+
+/** @throws FormatError for anything but a health file of this version, so that it is replaced. */
+export function parseHealthDocument(text: string): JsonObject {
+  const document = object(parseJson(text), "the content");
+  if (document.version !== FORMAT_VERSION) throw new FormatError("`version` is another one");
+  readHealth(document, "");
+  for (const pool of Object.keys(sections(document))) readHealth(document, pool);
+  return document;
+}
+
+/** @param pool the pool whose section is meant; empty for the one at the top level. */
+export function readHealth(document: JsonObject, pool: string): StoredHealth {
+  const { servers = {}, counters = {} } = section(document, pool);
+  return {
+    servers: Object.fromEntries(
+      Object.entries(object(servers, "`servers`")).map(([id, value]) => [id, snapshot(value)]),
+    ),
+    counters: readCounters(object(counters, "`counters`")),
+  };
+}
+
+/** The document with one pool's section replaced and everything else as it was. */
+export function writeHealth(document: JsonObject, pool: string, { servers, counters }: StoredHealth): JsonObject {
+  const written = { servers, counters };
+  if (pool === "") return { version: FORMAT_VERSION, ...document, ...written };
+  return { version: FORMAT_VERSION, ...document, pools: { ...sections(document), [pool]: written } };
+}
+
+function sections(document: JsonObject): JsonObject {
+  return object(document.pools ?? {}, "`pools`");
+}
+
+function section(document: JsonObject, pool: string): JsonObject {
+  if (pool === "") return document;
+  return Object.hasOwn(sections(document), pool) ? object(sections(document)[pool], "a pool") : {};
+}
+
+function snapshot(value: unknown): HealthSnapshot {
+  const { status, lastCheck, responseTime, uptime, consecutiveFailures, consecutiveSuccesses } = object(
+    value,
+    "a server's health",
+  );
+  if (!STATES.includes(status)) throw new FormatError("`status` is no state");
+  if (lastCheck !== undefined && (typeof lastCheck !== "string" || Number.isNaN(Date.parse(lastCheck))))
+    throw new FormatError("`lastCheck` is no time");
+  return {
+    status: status as HealthSnapshot["status"],
+    ...(lastCheck !== undefined && { lastCheck }),
+    ...(responseTime !== undefined && { responseTime: amount(responseTime) }),
+    uptime: amount(uptime),
+    consecutiveFailures: amount(consecutiveFailures),
+    consecutiveSuccesses: amount(consecutiveSuccesses),
+  };
+}
+
+function readCounters(counters: JsonObject): RequestCounters {
+  const { total, successful, failed, failoverCount, responseTimeSum } = { ...NO_REQUESTS, ...counters };
+  return {
+    total: amount(total),
+    successful: amount(successful),
+    failed: amount(failed),
+    failoverCount: amount(failoverCount),
+    responseTimeSum: amount(responseTimeSum),
+  };
+}
+
+function amount(value: unknown): number {
+  if (typeof value === "number" && value >= 0) return value;
+  throw new FormatError("a number is missing or below zero");
+}
