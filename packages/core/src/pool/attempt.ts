@@ -3,9 +3,11 @@ import type { Failure } from "../contracts/failure.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Deadlines, Timed } from "../time/deadlines.ts";
+import type { Connections } from "./connections.ts";
 import type { Server } from "./server.ts";
 
-export interface AttemptTiming {
+/** What an attempt needs of its call and its pool. */
+export interface AttemptParts<W extends Wire> {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   /** Milliseconds this attempt may take without progress. */
@@ -14,41 +16,57 @@ export interface AttemptTiming {
   readonly deadline: number;
   /** Bytes per millisecond. */
   readonly minimumRate: number;
+  /** The caller's. */
+  readonly signal: AbortSignal | undefined;
+  /** Told once, when the slot is free again. */
+  readonly ended: (attempt: RunningAttempt<W>) => void;
 }
 
 /** One attempt in flight. It holds its server's slot until it has ended and nobody holds it any more. */
 export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   readonly server: Server<W>;
+  /** The connections the server had when it began; they stay open until it has ended. */
+  readonly connections: Connections<W>;
   readonly ordinal: number;
   readonly caller: Caller;
+  /** It tries whether an ejected server has recovered. */
+  readonly trial: boolean;
   readonly startedAt: number;
   expiresAt: number;
   /** Why the engine ended it, when it did. */
   ended: Failure | undefined;
+  /** What went wrong, as far as it is known. */
+  failure: Failure | undefined;
+  /** Milliseconds to the answer's headers or to the failure. */
+  latency = 0;
   wasSent = false;
-  readonly #timing: AttemptTiming;
+  readonly #parts: AttemptParts<W>;
   readonly #abort = new AbortController();
-  readonly #released: (server: Server<W>, failure: Failure | undefined) => void;
+  readonly #cancel: (() => void) | undefined;
+  #interrupt: ((reason: unknown) => void) | undefined;
   /** The engine's own, and one for each body that still flows. */
   #holds = 1;
-  #detached = false;
+  #handedOver = false;
+  #released = false;
   #bodyFailure: Failure | undefined;
 
-  constructor(
-    server: Server<W>,
-    ordinal: number,
-    caller: Caller,
-    timing: AttemptTiming,
-    released: (server: Server<W>, failure: Failure | undefined) => void,
-  ) {
+  constructor(server: Server<W>, ordinal: number, caller: Caller, trial: boolean, parts: AttemptParts<W>) {
     this.server = server;
+    this.connections = server.connections;
+    this.connections.enter();
     this.ordinal = ordinal;
     this.caller = caller;
-    this.#timing = timing;
-    this.#released = released;
-    this.startedAt = timing.clock.now();
-    this.expiresAt = Math.min(this.startedAt + timing.timeout, timing.deadline);
-    timing.deadlines.add(this);
+    this.trial = trial;
+    this.#parts = parts;
+    this.startedAt = parts.clock.now();
+    this.expiresAt = Math.min(this.startedAt + parts.timeout, parts.deadline);
+    parts.deadlines.add(this);
+    const { signal } = parts;
+    if (!signal) return;
+    this.#cancel = () =>
+      this.stop({ kind: "cancelled", blame: "caller", message: "the caller went away", cause: signal.reason });
+    signal.addEventListener("abort", this.#cancel, { once: true });
+    if (signal.aborted) this.#cancel();
   }
 
   get serverId(): string {
@@ -58,7 +76,15 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     return this.#abort.signal;
   }
   get elapsed(): number {
-    return this.#timing.clock.now() - this.startedAt;
+    return this.#parts.clock.now() - this.startedAt;
+  }
+
+  /** Settles with `work`, or at once when the engine ends the attempt: what ignores the signal is left behind. */
+  whileRunning<T>(work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#interrupt = reject;
+      work.then(resolve, reject);
+    });
   }
 
   sent(): void {
@@ -66,9 +92,16 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   }
 
   progress(bytes: number): void {
-    const { clock, timeout, deadline, minimumRate } = this.#timing;
-    // Every byte buys the time it may take at the minimum rate; handed over, a body may only not stand still.
-    this.expiresAt = this.#detached ? clock.now() + timeout : Math.min(this.expiresAt + bytes / minimumRate, deadline);
+    const { clock, timeout, deadline, minimumRate } = this.#parts;
+    const now = clock.now();
+    if (this.#handedOver) {
+      this.expiresAt = now + this.server.profile.timeout;
+      return;
+    }
+    // Every byte buys the time it may take at the minimum rate, but no burst buys more than one timeout: what stalls
+    // after it is cut like anything else.
+    const bought = Math.min(this.expiresAt + bytes / minimumRate, now + timeout);
+    this.expiresAt = Math.min(Math.max(this.expiresAt, bought), deadline);
   }
 
   hold(): (failure?: Failure) => void {
@@ -78,38 +111,59 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
       if (!held) return;
       held = false;
       this.#bodyFailure ??= failure;
-      this.#letGo();
+      if (--this.#holds === 0) this.#release();
     };
   }
 
   /** The engine is done with it; a body in the caller's hands may still hold the slot. */
   end(): void {
-    this.#detached = true;
-    if (this.#holds > 1) this.progress(0);
-    this.#letGo();
+    if (this.ended || --this.#holds === 0) {
+      this.#release();
+      return;
+    }
+    // From now on the body may only not stand still: its reader has as long as it likes.
+    this.#handedOver = true;
+    this.progress(0);
   }
 
   /** Ends it early; the first reason counts. */
   stop(failure: Failure): void {
-    if (this.ended) return;
+    if (this.ended || this.#released) return;
     this.ended = failure;
-    this.#abort.abort(failure.cause ?? new Error(failure.message));
+    const reason = failure.cause ?? new Error(failure.message);
+    this.#abort.abort(reason);
+    this.#interrupt?.(reason);
+    if (this.#handedOver) this.#release();
   }
 
   expire(): void {
-    const late = this.expiresAt >= this.#timing.deadline && !this.#detached;
-    this.stop({
-      kind: "timeout",
-      blame: "server",
-      message: late
+    const waited = Math.round(this.elapsed);
+    if (this.#handedOver) {
+      // The reader may have stopped reading, so the server is not to blame.
+      const message = `the body stood still for ${this.server.profile.timeout} ms`;
+      this.stop({ kind: "timeout", blame: "connection", message });
+      return;
+    }
+    const message =
+      this.expiresAt >= this.#parts.deadline
         ? "no complete answer before the call's deadline"
-        : `no answer within ${Math.round(this.elapsed)} ms`,
-    });
+        : `no ${this.wasSent ? "complete answer" : "connection"} within ${waited} ms`;
+    this.stop({ kind: "timeout", blame: "server", message });
   }
 
-  #letGo(): void {
-    if (--this.#holds > 0) return;
-    this.#timing.deadlines.remove(this);
-    this.#released(this.server, this.#bodyFailure);
+  close(reason: Error): void {
+    this.stop({ kind: "cancelled", blame: "request", message: "the pool was closed", cause: reason });
+  }
+
+  #release(): void {
+    if (this.#released) return;
+    this.#released = true;
+    const { deadlines, signal, ended } = this.#parts;
+    deadlines.remove(this);
+    if (this.#cancel) signal?.removeEventListener("abort", this.#cancel);
+    // What the transport makes of an abort is less than what the engine knows about it.
+    this.failure ??= this.ended ?? this.#bodyFailure;
+    this.connections.leave();
+    ended(this);
   }
 }

@@ -51,8 +51,14 @@ export class Candidates<W extends Wire> {
   /** Never changes the array it has given out. */
   for(narrowing: Narrowing<W>): readonly Server<W>[] {
     if (narrowing.tried || narrowing.admits) return this.#compute(narrowing);
-    if (narrowing.primaryOnly) return (this.#primary ??= this.#compute(narrowing));
-    return (this.#usual ??= this.#compute(narrowing));
+    const kept = narrowing.primaryOnly ? this.#primary : this.#usual;
+    if (kept) return kept;
+    const found = this.#compute(narrowing);
+    // Which server is the least bad changes with every failure, so a last resort is not kept.
+    if (!found[0]?.record.usable) return found;
+    if (narrowing.primaryOnly) this.#primary = found;
+    else this.#usual = found;
+    return found;
   }
 
   #compute({ tried, admits, primaryOnly }: Narrowing<W>): readonly Server<W>[] {

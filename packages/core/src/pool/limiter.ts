@@ -37,7 +37,7 @@ export class Limiter<W extends Wire> {
   /**
    * Waits for a slot after `choose` found none. The server that `choose` returns has its slot taken.
    * @param deadline on the clock's scale; the wait ends there at the latest.
-   * @throws PoolExhaustedError, or the reason of `signal`.
+   * @throws PoolExhaustedError, the reason of `signal`, or whatever `choose` throws when it is asked again.
    */
   wait(choose: () => Server<W> | undefined, deadline: number, signal: AbortSignal | undefined): Promise<Server<W>> {
     const queue = this.#queue;
@@ -64,6 +64,7 @@ export class Limiter<W extends Wire> {
           // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the caller's own abort reason
           reject(error);
         },
+        close: (reason) => waiter.fail(reason),
         expire: () => {
           const waited = Math.round(this.#clock.now() - start);
           waiter.fail(new PoolExhaustedError(this.#pool, `no slot became free within ${waited} ms`));
@@ -75,23 +76,22 @@ export class Limiter<W extends Wire> {
     });
   }
 
-  /** A slot became free, or a server usable: gives it to whoever waits longest and can use it. */
-  offer(): void {
+  /**
+   * Slots became free, or a server usable: gives them to whoever waits longest and can use them.
+   * @param slots how many may have become free at most.
+   */
+  offer(slots = 1): void {
+    let left = slots;
     for (const waiter of this.#waiting) {
       try {
         const server = waiter.choose();
         if (!server) continue;
         waiter.settle(server);
-        return;
+        if (--left === 0) return;
       } catch (error) {
         // Nobody is left who could take it: its own failure, not that of whoever freed the slot.
         waiter.fail(error);
       }
     }
-  }
-
-  /** Fails everybody who waits. */
-  close(error: unknown): void {
-    for (const waiter of this.#waiting) waiter.fail(error);
   }
 }

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../contracts/clock.ts";
 import type { Connection, ConnectionStats } from "../contracts/connection.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
@@ -7,6 +8,7 @@ import type { ServerOrigin, ServerProfile } from "../contracts/server-profile.ts
 import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { HealthRecord } from "../health/health-record.ts";
+import { Connections } from "./connections.ts";
 
 /** What all servers of a pool share. */
 export interface ServerParts<W extends Wire> {
@@ -34,7 +36,9 @@ export class Server<W extends Wire = Wire> implements ServerView {
   readonly record: HealthRecord;
   readonly #parts: ServerParts<W>;
   #profile: W["profile"];
-  #connections = new Map<string, Connection<W> | Promise<Connection<W>>>();
+  #connections: Connections<W>;
+  /** Of addresses that the server had before, and still in use. */
+  readonly #outdated = new Set<Connections<W>>();
   #drained: (() => void)[] = [];
   #inFlight = 0;
   attemptsTotal = 0;
@@ -46,6 +50,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
     this.#profile = profile;
     this.record = record;
     this.#parts = parts;
+    this.#connections = this.#newConnections();
   }
 
   get profile(): W["profile"] {
@@ -73,9 +78,14 @@ export class Server<W extends Wire = Wire> implements ServerView {
     return this.record.state;
   }
 
-  take(): void {
+  get connections(): Connections<W> {
+    return this.#connections;
+  }
+
+  /** Takes a slot. True when whoever takes it tries whether the server has recovered. */
+  take(): boolean {
     this.#inFlight++;
-    this.record.taken();
+    return this.record.taken();
   }
 
   release(): void {
@@ -83,34 +93,26 @@ export class Server<W extends Wire = Wire> implements ServerView {
     for (const drained of this.#drained.splice(0)) drained();
   }
 
-  /**
-   * The connection for a partition: at once when it is open, a promise while it opens. Concurrent callers share one
-   * opening; one that failed is tried anew by the next caller.
-   */
-  connection(partition: string, caller: Caller): Connection<W> | Promise<Connection<W>> {
-    return this.#connections.get(partition) ?? this.#open(partition, caller);
-  }
-
   async ping(signal: AbortSignal): Promise<void> {
     const nobody: Caller = {};
     const partition = this.#parts.transport.partition?.(this.#profile, nobody) ?? "";
-    await (await this.connection(partition, nobody)).probe(signal);
+    await (await this.#connections.get(partition, nobody)).probe(signal);
   }
 
   /** Takes on a changed profile. Connections that it makes wrong are closed once they are idle. */
   change(profile: W["profile"]): void {
     const before = identity(this.#profile);
     this.#profile = profile;
-    if (identity(profile) === before) return;
+    if (isDeepStrictEqual(identity(profile), before)) return;
     const old = this.#connections;
-    this.#connections = new Map();
-    void closeAll(old);
+    this.#connections = this.#newConnections();
+    this.#outdated.add(old);
+    void old.closeWhenIdle().then(() => this.#outdated.delete(old));
   }
 
   connectionStats(): ConnectionStats {
     let [active, idle] = [0, 0];
-    for (const connection of this.#connections.values()) {
-      if (connection instanceof Promise) continue;
+    for (const connection of this.#connections) {
       const stats = connection.stats();
       active += stats.active;
       idle += stats.idle;
@@ -142,25 +144,11 @@ export class Server<W extends Wire = Wire> implements ServerView {
   /** Closes every connection. */
   async close(): Promise<void> {
     this.record[Symbol.dispose]();
-    const connections = this.#connections;
-    this.#connections = new Map();
-    await closeAll(connections);
+    await Promise.all([this.#connections, ...this.#outdated].map((connections) => connections.close()));
   }
 
-  #open(partition: string, caller: Caller): Promise<Connection<W>> {
-    const connections = this.#connections;
-    const opening = this.#connect(partition, caller).then(
-      (connection) => {
-        connections.set(partition, connection);
-        return connection;
-      },
-      (error: unknown) => {
-        connections.delete(partition);
-        throw error;
-      },
-    );
-    connections.set(partition, opening);
-    return opening;
+  #newConnections(): Connections<W> {
+    return new Connections((partition, caller) => this.#connect(partition, caller));
   }
 
   async #connect(partition: string, caller: Caller): Promise<Connection<W>> {
@@ -176,14 +164,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 }
 
-function identity(profile: ServerProfile): string {
-  return JSON.stringify(Object.entries(profile).filter(([field]) => !ENGINE_FIELDS.has(field)));
-}
-
-async function closeAll<W extends Wire>(
-  connections: ReadonlyMap<string, Connection<W> | Promise<Connection<W>>>,
-): Promise<void> {
-  await Promise.allSettled(
-    [...connections.values()].map(async (connection) => (await connection)[Symbol.asyncDispose]()),
-  );
+/** What a connection depends on. */
+function identity(profile: ServerProfile): object {
+  return Object.fromEntries(Object.entries(profile).filter(([field]) => !ENGINE_FIELDS.has(field)));
 }

@@ -6,6 +6,8 @@ export interface Timed {
   expiresAt: number;
   /** Called once, after the entry was removed. */
   expire(): void;
+  /** Called instead when the pool closes, after the entry was removed. */
+  close(reason: Error): void;
 }
 
 /** Milliseconds between two looks at the waiting entries; entries expire at most this much late. */
@@ -33,6 +35,14 @@ export class Deadlines {
     this.#entries.delete(entry);
   }
 
+  /** Ends everything that is under way. */
+  close(reason: Error): void {
+    for (const entry of this.#entries) {
+      this.#entries.delete(entry);
+      entry.close(reason);
+    }
+  }
+
   #arm(): void {
     this.#armed = true;
     this.#clock.after(TICK, this.#tick);
@@ -41,12 +51,13 @@ export class Deadlines {
   readonly #tick = (): void => {
     this.#armed = false;
     if (this.#entries.size === 0) return;
+    // Before anything expires, so that an entry which fails to end does not stop the time of the others.
+    this.#arm();
     const now = this.#clock.now();
     for (const entry of this.#entries) {
       if (entry.expiresAt > now) continue;
       this.#entries.delete(entry);
       entry.expire();
     }
-    this.#arm();
   };
 }
