@@ -39,6 +39,9 @@ export async function serve(config: ResolvedConfig, log: Log, stop: AbortSignal)
   log.info(`Serving ${describePools(open)} over stdio.`, { config: config.file ?? "environment" });
   await ended;
   log.info("Closing: requests in flight end first.");
+  await Promise.all([...open.pools.values()].map((pool) => pool.close()));
+  // What the last requests gave is on its way to the client by the next turn of the event loop.
+  await new Promise((resolve) => setImmediate(resolve));
   await handle.close();
 }
 

@@ -44,7 +44,7 @@ export async function startDavpool(options: {
   readonly client?: ClientLine;
 }): Promise<DavpoolProcess> {
   const own = options.folder === undefined ? await temporaryFolder() : undefined;
-  const folder = options.folder ?? (own?.path as string);
+  const folder = options.folder ?? own?.path ?? "";
   if (options.config) await writeFile(join(folder, "davpool.config.json"), JSON.stringify(options.config));
   const parameters = {
     command: process.execPath,
@@ -65,7 +65,7 @@ export async function startDavpool(options: {
     ? new OlderClient({ name: "test", version: "1.0.0" })
     : new Client({ name: "test", version: "1.0.0" }, { versionNegotiation: { mode: "auto" } });
   try {
-    await client.connect(transport as never);
+    await (client as Client).connect(transport);
   } catch (error) {
     throw new Error(`davpool did not start:\n${stderr}`, { cause: error });
   }

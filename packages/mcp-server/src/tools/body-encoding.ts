@@ -14,16 +14,24 @@ export function decodeBody(tool: string, body: string, encoding: "utf8" | "base6
   return Buffer.from(text, "base64");
 }
 
+export interface EncodedBody {
+  readonly body: string;
+  readonly bodyEncoding: "utf8" | "base64";
+  /** Bytes that `body` stands for: less than there were where a cut went through a character. */
+  readonly shown: number;
+}
+
 /** A response body as text where it is text, as base64 where it is not. */
-export function encodeBody(bytes: Uint8Array, cut: boolean): { body: string; bodyEncoding: "utf8" | "base64" } {
+export function encodeBody(bytes: Uint8Array, cut: boolean): EncodedBody {
   try {
-    const body = strict.decode(cut ? wholeCharacters(bytes) : bytes);
-    if (!body.includes("\0")) return { body, bodyEncoding: "utf8" };
+    const whole = cut ? wholeCharacters(bytes) : bytes;
+    const body = strict.decode(whole);
+    if (!body.includes("\0")) return { body, bodyEncoding: "utf8", shown: whole.byteLength };
   } catch {
     // Not text: it goes out as base64.
   }
   const body = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("base64");
-  return { body, bodyEncoding: "base64" };
+  return { body, bodyEncoding: "base64", shown: bytes.byteLength };
 }
 
 /** Without the character that the cut went through. */

@@ -49,7 +49,7 @@ const answerFields = {
   body: Type.String(),
   bodyEncoding: Type.Enum(["utf8", "base64"]),
   truncated: Type.Boolean({ description: "The body is only the beginning; hint says how to get the rest." }),
-  size: Type.Integer({ description: "Bytes of the whole body, where the server said so." }),
+  size: Type.Integer({ description: "Bytes of the whole file, where the server said so." }),
   hint: Type.String(),
   failures: Type.Array(Type.Object({ href: Type.String(), status: Type.Integer() }), {
     description: "Parts of a multistatus answer that failed.",
@@ -166,23 +166,36 @@ function answerReader(method: string, limit: number): Consume<WebDavWire, Server
     const { bytes, truncated } = await body.read(limit, (chunk) => scan?.write(chunk));
     if (!truncated) scan?.close();
     const failures: readonly PartFailure[] = scan?.failures ?? [];
+    const { shown, ...encoded } = encodeBody(bytes, truncated);
+    const { start, size } = extent(status, headers["content-range"], body.length);
     return {
       success: status >= 200 && status < 300 && failures.length === 0,
       status,
       headers: { ...headers },
-      ...encodeBody(bytes, truncated),
+      ...encoded,
       ...(truncated && {
         truncated,
-        ...(body.length !== undefined && { size: body.length }),
-        hint: truncationHint(method, status, bytes.byteLength),
+        ...(size !== undefined && { size }),
+        hint: truncationHint(method, status, shown, start + shown),
       }),
       ...(failures.length > 0 && { failures }),
     };
   };
 }
 
-function truncationHint(method: string, status: number, shown: number): string {
+/** Where a body begins in the whole file, and how long that is. */
+function extent(
+  status: number,
+  range: unknown,
+  length: number | undefined,
+): { start: number; size: number | undefined } {
+  const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(range)) ?? [];
+  if (status !== 206 || start === undefined) return { start: 0, size: length };
+  return { start: Number(start), size: total === "*" ? undefined : Number(total) };
+}
+
+function truncationHint(method: string, status: number, shown: number, next: number): string {
   if (method === "GET" && (status === 200 || status === 206))
-    return `Only the first ${shown} bytes are shown. For the rest send GET again with the header Range: bytes=${shown}- (counted from the start of what was asked for), to the same serverId.`;
+    return `Only the first ${shown} bytes are shown. For the rest send GET again with the header Range: bytes=${next}-, to the same serverId.`;
   return `Only the first ${shown} bytes are shown. Ask for less: a smaller depth, fewer properties, or a folder further down.`;
 }

@@ -1,0 +1,188 @@
+import { createWebDavCluster, createWebDavServer, type WebDavServer } from "@davpool/testkit";
+import { describe, expect, test } from "vitest";
+import { openTools, type OpenTools } from "../testing/tools.test-support.ts";
+
+function over(server: WebDavServer, config: object = {}): Promise<OpenTools> {
+  const servers = [{ serverId: "only", url: server.url, group: "all" }];
+  return openTools({ pools: { files: { transport: "webdav", health: { enabled: false }, servers } }, ...config });
+}
+
+describe("the body of an answer", () => {
+  test("comes as text when it is UTF-8, and as base64 when it is not", async () => {
+    await using server = await createWebDavServer();
+    server.tree.write("/text.txt", "Grüße, 世界");
+    server.tree.write("/bytes.bin", Uint8Array.of(0xff, 0xfe, 0, 1));
+    server.tree.write("/zero.bin", Uint8Array.of(0x61, 0, 0x62));
+    await using tools = await over(server);
+    const read = async (path: string) => (await tools.call("dav_request", { method: "GET", path })).value;
+    expect(await read("/text.txt")).toMatchObject({ body: "Grüße, 世界", bodyEncoding: "utf8" });
+    expect(await read("/bytes.bin")).toMatchObject({ body: "//4AAQ==", bodyEncoding: "base64" });
+    expect(await read("/zero.bin")).toMatchObject({ bodyEncoding: "base64" });
+  });
+
+  test("is cut at the limit, between characters, and the rest can be had as the answer says", async () => {
+    await using server = await createWebDavServer();
+    const text = "äöü".repeat(400);
+    server.tree.write("/long.txt", text);
+    await using tools = await over(server, { tools: { maxBodySize: 1_001 } });
+    const { value } = await tools.call("dav_request", { method: "GET", path: "/long.txt" });
+    expect(value).toMatchObject({ truncated: true, size: 2_400, bodyEncoding: "utf8", status: 200 });
+    expect(value.body).toBe(text.slice(0, 500));
+    const next = /bytes=(\d+)-/.exec(value.hint)?.[1];
+    const rest = await tools.call("dav_request", {
+      method: "GET",
+      path: "/long.txt",
+      serverId: value.serverId,
+      headers: { Range: `bytes=${next}-1999` },
+    });
+    expect(rest.value).toMatchObject({ status: 206, success: true });
+    expect(value.body + rest.value.body).toBe(text.slice(0, 1_000));
+
+    const tail = await tools.call("dav_request", {
+      method: "GET",
+      path: "/long.txt",
+      headers: { Range: "bytes=1000-" },
+    });
+    expect(tail.value).toMatchObject({ status: 206, truncated: true, size: 2_400 });
+    expect(tail.value.hint).toContain("bytes=2000-");
+  });
+
+  test("of a listing that is too long asks for less", async () => {
+    await using server = await createWebDavServer();
+    for (let index = 0; index < 20; index++) server.tree.write(`/file-${index}`, "x");
+    await using tools = await over(server, { tools: { maxBodySize: 500 } });
+    const { value } = await tools.call("dav_request", { method: "PROPFIND", path: "/" });
+    expect(value).toMatchObject({ truncated: true, status: 207, success: true });
+    expect(value.hint).toContain("smaller depth");
+  });
+});
+
+test("PROPFIND asks for depth 1 unless told otherwise, and XML is called so", async () => {
+  await using server = await createWebDavServer();
+  await using tools = await over(server);
+  await tools.call("dav_request", { method: "propfind", path: "/" });
+  await tools.call("dav_request", {
+    method: "PROPFIND",
+    path: "/",
+    depth: "0",
+    body: "<propfind xmlns='DAV:'><allprop/></propfind>",
+  });
+  await tools.call("dav_request", { method: "PROPFIND", path: "/", headers: { depth: "0" } });
+  expect(server.requests.map(({ headers }) => headers.depth)).toEqual(["1", "0", "0"]);
+  expect(server.requests[1]?.headers["content-type"]).toBe("application/xml; charset=utf-8");
+});
+
+test("a 207 that hides a failure is no success, and names the part that failed", async () => {
+  await using server = await createWebDavServer();
+  server.tree.write("/folder/locked.txt", "x");
+  await using tools = await over(server);
+  const lock = await tools.call("dav_request", {
+    method: "LOCK",
+    path: "/folder/locked.txt",
+    depth: "0",
+    body: "<lockinfo xmlns='DAV:'><lockscope><exclusive/></lockscope><locktype><write/></locktype></lockinfo>",
+  });
+  expect(lock.value).toMatchObject({ status: 200, success: true });
+  const { value, isError } = await tools.call("dav_request", { method: "DELETE", path: "/folder/" });
+  expect(isError).toBeFalsy();
+  expect(value).toMatchObject({ status: 207, success: false });
+  expect(value.failures).toContainEqual({ href: "/dav/folder/locked.txt", status: 423 });
+  expect(server.tree.exists("/folder/locked.txt")).toBe(true);
+});
+
+test("an HTTP error is an answer, not an error of the tool", async () => {
+  await using server = await createWebDavServer();
+  await using tools = await over(server);
+  const { value, isError } = await tools.call("dav_request", { method: "GET", path: "/missing" });
+  expect(isError).toBeFalsy();
+  expect(value).toMatchObject({ success: false, status: 404, serverId: "only" });
+});
+
+test("attempts are told when there was more than one", async () => {
+  await using cluster = await createWebDavCluster({ servers: 2 });
+  cluster.tree?.write("/a.txt", "text");
+  await cluster.servers[0]?.stop();
+  await using tools = await openTools({
+    pools: {
+      files: {
+        transport: "webdav",
+        health: { enabled: false },
+        servers: cluster.urls.map((url, index) => ({ serverId: `s${index}`, url, priority: index + 1 })),
+      },
+    },
+  });
+  const { value } = await tools.call("dav_request", { method: "GET", path: "/a.txt" });
+  expect(value).toMatchObject({
+    serverId: "s1",
+    attempts: [
+      { serverId: "s0", outcome: "failed", failure: "unsent", message: "connection refused" },
+      { serverId: "s1", outcome: "answered" },
+    ],
+  });
+});
+
+describe("a group", () => {
+  test("is asked in parallel; every member reports, and one answer is enough to be no error", async () => {
+    await using cluster = await createWebDavCluster({ servers: 3, tree: "separate" });
+    await using tools = await openTools({
+      pools: {
+        files: {
+          transport: "webdav",
+          health: { enabled: false },
+          failover: { type: "default", backoff: "1ms" },
+          servers: cluster.urls.map((url, index) => ({ serverId: `s${index}`, url, group: "all", retryAttempts: 0 })),
+        },
+      },
+    });
+    await cluster.servers[1]?.stop();
+    await cluster.servers[2]?.inject({ kind: "status", status: 507 });
+    const put = { method: "PUT", path: "/a.txt", body: "text", serverGroup: "all" };
+    const some = await tools.call("dav_request", put);
+    expect(some.isError).toBe(false);
+    expect(some.value.results).toMatchObject([
+      { serverId: "s0", success: true, status: 201 },
+      { serverId: "s1", success: false, error: { code: "NO_SERVER_AVAILABLE" } },
+      { serverId: "s2", success: false, status: 507 },
+    ]);
+    for (const server of cluster.servers) await server.stop();
+    const none = await tools.call("dav_request", put);
+    expect(none.isError).toBe(true);
+    expect(none.value.results).toHaveLength(3);
+  });
+});
+
+test("a cancelled call stops at the server", async () => {
+  await using server = await createWebDavServer();
+  await server.inject({ kind: "blackhole" });
+  await using tools = await over(server);
+  const controller = new AbortController();
+  const arrived = server.nextRequest();
+  const call = tools.call("dav_request", { method: "GET", path: "/" }, controller.signal);
+  await arrived;
+  controller.abort();
+  await expect(call).rejects.toMatchObject({ code: "CANCELLED" });
+  await server.disconnected();
+});
+
+describe("several pools", () => {
+  test("have their name before each tool's", async () => {
+    await using one = await createWebDavServer();
+    await using two = await createWebDavServer();
+    await using tools = await openTools({
+      pools: {
+        "team.a": { transport: "webdav", servers: [{ serverId: "s", url: one.url }] },
+        team_b: { transport: "webdav", servers: [{ serverId: "s", url: two.url }] },
+      },
+    });
+    expect(tools.names).toContain("team-a__dav_request");
+    await tools.call("team_b__dav_request", { method: "PUT", path: "/x", body: "b" });
+    expect(one.tree.exists("/x")).toBe(false);
+    expect(two.tree.readText("/x")).toBe("b");
+  });
+});
+
+test("security.managementTools: false leaves only the tools that change no servers", async () => {
+  await using server = await createWebDavServer();
+  await using tools = await over(server, { security: { managementTools: false } });
+  expect(tools.names).toEqual(["dav_list_servers", "dav_pool_stats", "dav_request"]);
+});
