@@ -122,6 +122,7 @@ describe("davpool check", () => {
   });
 
   test.each([
+    ["a missing default export of TypeScript", "davpool.config.ts", "export const config = {};", "no default export"],
     ["a missing default export", "davpool.config.mjs", "export const config = {};", "no default export"],
     ["a file that throws", "davpool.config.mjs", 'throw new Error("no such vault");', "no such vault"],
     ["a syntax error", "davpool.config.ts", "export default {", "cannot be loaded"],
@@ -174,6 +175,16 @@ describe("davpool check", () => {
     expect(out).toContain("pool files: webdav, first");
     expect(code).toBe(EXIT.ok);
   });
+});
+
+test("a TypeScript configuration is a module, whatever the package.json beside it says", async () => {
+  await using folder = await temporaryFolder();
+  await writeFile(join(folder.path, "package.json"), '{ "type": "commonjs" }');
+  const content = 'export default { pools: { files: { transport: "webdav" as string } } };';
+  await writeFile(join(folder.path, "davpool.config.ts"), content);
+  const { status, stdout } = spawnSync(process.execPath, [BIN, "check"], { cwd: folder.path, encoding: "utf8" });
+  expect(stdout).toContain("is right");
+  expect(status).toBe(EXIT.ok);
 });
 
 describe("davpool schema", () => {

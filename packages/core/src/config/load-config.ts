@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
-import { createRequire, findPackageJSON } from "node:module";
+import { createRequire, findPackageJSON, registerHooks } from "node:module";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { cosmiconfig, defaultLoaders } from "cosmiconfig";
+import { cosmiconfig } from "cosmiconfig";
 import { ConfigError } from "../errors/config-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
 
@@ -30,7 +30,7 @@ export async function loadConfig(
     stopDir: "/",
     searchStrategy: "global",
     cache: false,
-    loaders: { ".mts": defaultLoaders[".ts"] },
+    loaders: { ".ts": importTypeScript, ".mts": importTypeScript },
   });
   const path = file === undefined ? undefined : resolve(directory, file);
   try {
@@ -47,6 +47,23 @@ export async function loadConfig(
       [{ path: "", message: loadProblem(error) }],
       error,
     );
+  }
+}
+
+/**
+ * Imports a TypeScript file as a module, also where a package.json says that plain files are CommonJS, as those made by
+ * `npm init` do: a configuration has an `export default` wherever it lies.
+ */
+async function importTypeScript(path: string): Promise<unknown> {
+  const url = pathToFileURL(path).href;
+  const hooks = registerHooks({
+    load: (target, context, next) =>
+      next(target, target === url ? { ...context, format: "module-typescript" } : context),
+  });
+  try {
+    return ((await import(url)) as { default?: unknown }).default;
+  } finally {
+    hooks.deregister();
   }
 }
 
