@@ -5,6 +5,8 @@ import { leastConnections } from "@davpool/strategy-least-connections";
 import { random } from "@davpool/strategy-random";
 import { responseTime } from "@davpool/strategy-response-time";
 import { roundRobin } from "@davpool/strategy-round-robin";
+import { priority } from "@davpool/strategy-priority";
+import { weighted } from "@davpool/strategy-weighted";
 import { webdav } from "@davpool/transport-webdav";
 
 /** The plugins that can be named without installing anything. Importing them also brings their types. */
@@ -15,6 +17,8 @@ export const builtIns: readonly AnyPlugin[] = [
   random,
   leastConnections,
   responseTime,
+  weighted,
+  priority,
   memoryStore,
   fileStore,
 ];

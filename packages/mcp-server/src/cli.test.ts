@@ -110,7 +110,7 @@ describe("davpool check", () => {
     for (const line of [
       "pools.files.stratgy: unknown key; known here: transport, strategy,",
       'Did you mean "strategy"?',
-      'pools.files.strategy: there is no selector "round-robbin"; known: least-connections, random, response-time, round-robin.',
+      'pools.files.strategy: there is no selector "round-robbin"; known: least-connections, priority, random, response-time, round-robin, weighted.',
       'Did you mean "round-robin"?',
       "pools.files.deadline: must be a duration:",
       'pools.files.servers[0].timeout: must be an integer; got "30s".',

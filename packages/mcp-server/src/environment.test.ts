@@ -94,6 +94,7 @@ describe("the DAV_* variables", () => {
         serverId: "default",
         url: "https://dav.example.com/",
         priority: 1,
+        weight: 1,
         maxConnections: 10,
         timeout: 30_000,
         retryAttempts: 3,

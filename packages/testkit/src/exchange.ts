@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Answer } from "./answer.ts";
 import type { Clock } from "./clock.ts";
 import type { FaultKind } from "./faults/fault.ts";
+import type { KeepAlive } from "./keep-alive.ts";
 import type { LoggedRequest, Progress } from "./request-log.ts";
 import { ClientGone, sendWhole } from "./sending.ts";
 import type { Sender } from "./sending.ts";
@@ -9,6 +10,7 @@ import type { Sender } from "./sending.ts";
 /** One request and its answer under way: what a fault has to act upon. */
 export class Exchange {
   readonly logged: LoggedRequest;
+  readonly connection: KeepAlive;
   /** How the answer is sent. Faults replace it; the last one to do so decides. */
   send: Sender = sendWhole;
 
@@ -24,6 +26,8 @@ export class Exchange {
   constructor(parts: {
     readonly request: IncomingMessage;
     readonly response: ServerResponse;
+    /** The connection that brought the request, which it knows of already. */
+    readonly connection: KeepAlive;
     readonly logged: LoggedRequest;
     /** Completes the log entry. */
     readonly note: (progress: Progress) => void;
@@ -32,6 +36,7 @@ export class Exchange {
     readonly process: (body: Uint8Array) => Answer;
   }) {
     this.logged = parts.logged;
+    this.connection = parts.connection;
     this.#request = parts.request;
     this.#response = parts.response;
     this.#note = parts.note;

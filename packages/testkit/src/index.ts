@@ -13,6 +13,7 @@ export type { LoggedRequest, RequestFilter } from "./request-log.ts";
 export type {
   ActiveFault,
   BlackholeFault,
+  ConnectTimeoutFault,
   DelayFault,
   Fault,
   FaultFilter,
@@ -22,6 +23,22 @@ export type {
   RequestFault,
   ResetFault,
   SlowBodyFault,
+  SlowHeadersFault,
+  StaleKeepAliveFault,
   StatusFault,
   TruncateFault,
 } from "./faults/fault.ts";
+export type { FaultTurns } from "./faults/turns.ts";
+export { ABSURD_RETRY_AFTER, retryAfter } from "./faults/retry-after.ts";
+export { createFaultProxy } from "./proxy/fault-proxy.ts";
+export type { FaultProxy, FaultProxyOptions } from "./proxy/fault-proxy.ts";
+export type {
+  BandwidthFault,
+  Direction,
+  HalfOpenFault,
+  LatencyFault,
+  ProxyBlackholeFault,
+  ProxyFault,
+  ProxyResetFault,
+  SlicerFault,
+} from "./proxy/proxy-fault.ts";

@@ -1,12 +1,16 @@
-import { createServer } from "node:http";
-import type { RequestListener, Server } from "node:http";
-import type { Socket } from "node:net";
+import type { Server, Socket } from "node:net";
+import { openDeafListener } from "./deaf-listener.ts";
 import { reservePort } from "./port-reservation.ts";
 import { Changes } from "./waiting.ts";
 
 const HOST = "127.0.0.1";
 
-/** A loopback HTTP listener that can close and listen again on the same port, and knows its connections. */
+type State = "open" | "closed" | "deaf";
+
+/** What can be imposed on a listener: the kinds of the faults that concern it as a whole. */
+export type Imposition = "refuse" | "connect-timeout";
+
+/** A loopback listener that can close and listen again on the same port, and knows its connections. */
 export class Listener {
   readonly #server: Server;
   /** Open sockets with their ordinal numbers. */
@@ -15,15 +19,16 @@ export class Listener {
   #port: number;
   #accepted = 0;
   #running = false;
-  #refusals = 0;
+  readonly #imposed: Record<Imposition, number> = { refuse: 0, "connect-timeout": 0 };
+  #state: State = "closed";
   #releasePort: (() => void) | undefined;
+  #endDeafness: (() => Promise<void>) | undefined;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(options: { readonly port: number; readonly keepAliveTimeout: number; readonly handle: RequestListener }) {
+  /** `server` is not listening yet; its connections are this listener's from now on. */
+  constructor(options: { readonly port: number; readonly server: Server }) {
     this.#port = options.port;
-    // No time-out of its own: what a test sees is what it asked for.
-    this.#server = createServer({ requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: options.keepAliveTimeout });
-    this.#server.on("request", options.handle);
+    this.#server = options.server;
     this.#server.on("connection", (socket: Socket) => this.#accept(socket));
   }
 
@@ -67,27 +72,47 @@ export class Listener {
     this.#releasePort?.();
   }
 
-  /** Closed until the returned function is called; several refusals add up, and `stop` outlasts them. */
-  async refuse(): Promise<() => Promise<void>> {
-    this.#refusals += 1;
-    await this.#settle();
-    return () => {
-      this.#refusals -= 1;
+  /**
+   * Refuses connections, or leaves them without a reply, until the returned function is called; those that are open
+   * are destroyed. Several impositions add up, refusal is the stronger one, and `stop` outlasts them.
+   */
+  async impose(imposition: Imposition): Promise<() => Promise<void>> {
+    this.#imposed[imposition] += 1;
+    const release = (): Promise<void> => {
+      this.#imposed[imposition] -= 1;
       return this.#settle();
     };
+    try {
+      await this.#settle();
+    } catch (error) {
+      await release();
+      throw error;
+    }
+    return release;
+  }
+
+  get #wanted(): State {
+    if (!this.#running || this.#imposed.refuse > 0) return "closed";
+    return this.#imposed["connect-timeout"] > 0 ? "deaf" : "open";
   }
 
   /** Brings the listener into the state that is wanted when its turn comes; one change at a time. */
   #settle(): Promise<void> {
-    const change = async (): Promise<void> => {
-      const wanted = this.#running && this.#refusals === 0;
-      if (wanted && !this.#server.listening) await this.#listen();
-      if (!wanted && this.#server.listening) await this.#close();
-    };
-    const done = this.#last.then(change);
+    const done = this.#last.then(() => this.#change(this.#wanted));
     // A failure is the caller's; the next change must not inherit it.
     this.#last = done.catch(() => {});
     return done;
+  }
+
+  async #change(wanted: State): Promise<void> {
+    if (wanted === this.#state) return;
+    if (this.#state === "open") await this.#close();
+    await this.#endDeafness?.();
+    this.#endDeafness = undefined;
+    this.#state = "closed";
+    if (wanted === "open") await this.#listen();
+    if (wanted === "deaf") this.#endDeafness = await openDeafListener(HOST, this.#port);
+    this.#state = wanted;
   }
 
   #listen(): Promise<void> {

@@ -38,6 +38,8 @@ export class RequestLog {
   #entries: LoggedRequest[] = [];
   readonly #changes = new Changes();
   readonly #limit: number;
+  /** Entries ever added. */
+  #added = 0;
 
   constructor(limit = Infinity) {
     this.#limit = limit;
@@ -48,6 +50,7 @@ export class RequestLog {
   }
 
   add(entry: LoggedRequest): void {
+    this.#added += 1;
     this.#entries.push(entry);
     if (this.#entries.length > this.#limit) this.#entries.shift();
     this.#changes.notify();
@@ -67,6 +70,8 @@ export class RequestLog {
   /** Resolves with all matching requests once the log holds `count` of them. */
   received(count: number, filter: RequestFilter): Promise<LoggedRequest[]> {
     return this.#changes.until(() => {
+      // Not worth a look while the log grows.
+      if (this.#entries.length < count) return undefined;
       const matching = this.#entries.filter((entry) => matchesFilter(entry, filter));
       return matching.length >= count ? matching : undefined;
     });
@@ -74,8 +79,12 @@ export class RequestLog {
 
   /** Resolves with the first matching request that arrives from now on. */
   next(filter: RequestFilter): Promise<LoggedRequest> {
-    const seen = new Set(this.#entries);
-    return this.#changes.until(() => this.#entries.find((entry) => !seen.has(entry) && matchesFilter(entry, filter)));
+    const seen = this.#added;
+    return this.#changes.until(() => {
+      const gone = this.#added - this.#entries.length;
+      const arrived = this.#entries.slice(Math.max(0, seen - gone));
+      return arrived.find((entry) => matchesFilter(entry, filter));
+    });
   }
 }
 

@@ -1,4 +1,6 @@
+import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { textAnswer } from "./answer.ts";
 import type { Answer } from "./answer.ts";
 import type { ServerAuth } from "./auth.ts";
@@ -8,6 +10,7 @@ import { dispatch } from "./dispatch.ts";
 import { Exchange } from "./exchange.ts";
 import type { ActiveFault, Fault } from "./faults/fault.ts";
 import { Switchboard } from "./faults/switchboard.ts";
+import { KeepAlive } from "./keep-alive.ts";
 import { Listener } from "./listener.ts";
 import { LockTable } from "./locks.ts";
 import { decodeTarget, normalizeBasePath } from "./paths.ts";
@@ -106,18 +109,26 @@ export async function createWebDavServer(options: WebDavServerOptions = {}): Pro
   const changes = new Changes();
   let underWay = 0;
 
-  const listener = new Listener({
-    port: options.port ?? 0,
-    keepAliveTimeout: options.keepAliveTimeout ?? 0,
-    handle: (request, response) => {
-      underWay += 1;
-      void serve(request, response).finally(() => {
-        underWay -= 1;
-        changes.notify();
-      });
-    },
+  // No time-out of its own: what a test sees is what it asked for.
+  const timeouts = { requestTimeout: 0, headersTimeout: 0, keepAliveTimeout: options.keepAliveTimeout ?? 0 };
+  const httpServer = createServer(timeouts, (request, response) => {
+    underWay += 1;
+    void serve(request, response).finally(() => {
+      underWay -= 1;
+      changes.notify();
+    });
   });
+  const listener = new Listener({ server: httpServer, port: options.port ?? 0 });
+  const connections = new WeakMap<Socket, KeepAlive>();
   const faults = new Switchboard(listener);
+
+  function connectionOf(socket: Socket): KeepAlive {
+    const known = connections.get(socket);
+    if (known !== undefined) return known;
+    const connection = new KeepAlive(socket, clock);
+    connections.set(socket, connection);
+    return connection;
+  }
 
   async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     // A broken connection also shows as an error of these streams; `Exchange` hears of it through "close".
@@ -125,10 +136,13 @@ export async function createWebDavServer(options: WebDavServerOptions = {}): Pro
     response.on("error", () => {});
     response.setHeader("x-served-by", site.name);
     const logged = logEntryFor(request, site, listener.numberOf(request.socket));
+    const connection = connectionOf(request.socket);
+    connection.begin();
     const process = (body: Uint8Array): Answer => applyTo(site, request, body);
     const exchange = new Exchange({
       request,
       response,
+      connection,
       logged,
       note: (progress) => log.note(logged, progress),
       clock,

@@ -1,10 +1,14 @@
 import type { AffinityChange } from "@davpool/core";
 import type { WebDavRequest, WebDavResponse } from "./wire.ts";
 
-/** Milliseconds a lock is remembered when neither side says how long it lasts. */
+/** Milliseconds a lock is remembered when the request does not say how long it should last. */
 const LOCK_TIME = 3_600_000;
+/** In an `If` header: the resource that the lists after it are about, or a list. Quoted tags may hold any character. */
+export const IF_PARTS = /<([^>]*)>|\((?:"[^"]*"|<[^>]*>|[^)"<])*\)/g;
 const TOKEN = /<([^>]+)>/g;
 const TAG = /(?:W\/)?"[^"]*"/g;
+/** RFC 4918 §10.4.8: a token that no lock ever has. */
+const NO_LOCK = "DAV:no-lock";
 
 /**
  * The keys of lock tokens and entity tags that make a request mean something on one server only. `If-None-Match` binds
@@ -34,9 +38,10 @@ export function learned(request: WebDavRequest, response: WebDavResponse): reado
   const changes: AffinityChange[] = [];
   const { status, headers } = response;
   if (status < 200 || status > 299) return changes;
-  const token = headers["lock-token"];
-  if (request.method === "LOCK" && typeof token === "string")
-    changes.push({ learn: lockKey(bareToken(token)), ttl: lockTime(header(request, "timeout")) });
+  if (request.method === "LOCK") {
+    const ttl = lockTime(header(request, "timeout"));
+    for (const key of lockKeys(request, headers["lock-token"])) changes.push({ learn: key, ttl });
+  }
   if (request.method === "UNLOCK") {
     const given = header(request, "lock-token");
     if (given !== undefined) changes.push({ forget: lockKey(bareToken(given)) });
@@ -52,7 +57,7 @@ export function bareToken(value: string): string {
 
 /** An `If` header (RFC 4918 §10.4) from a bare token, and any other as it is. */
 export function ifHeader(value: string): string {
-  return /[(]/.test(value) ? value : `(<${bareToken(value)}>)`;
+  return value.includes("(") ? value : `(<${bareToken(value)}>)`;
 }
 
 export function header(request: WebDavRequest, name: string): string | undefined {
@@ -61,13 +66,23 @@ export function header(request: WebDavRequest, name: string): string | undefined
   return undefined;
 }
 
+/** A new lock comes as a header; a refresh names its lock in the request, and answers without one. */
+function lockKeys(request: WebDavRequest, granted: string | string[] | undefined): readonly string[] {
+  if (typeof granted === "string") return [lockKey(bareToken(granted))];
+  const refreshed = header(request, "if");
+  return refreshed === undefined ? [] : ifKeys("", refreshed).filter((key) => key.startsWith("lock "));
+}
+
 function ifKeys(path: string, value: string): string[] {
-  // State tokens stand in parentheses; a coded URL outside of them tags the resource a list is about.
-  const lists = ifHeader(value).match(/\([^)]*\)/g) ?? [];
-  return lists.flatMap((list) => [
-    ...[...list.matchAll(TOKEN)].map(([, token]) => lockKey(String(token))),
-    ...tagKeys(path, list),
-  ]);
+  let resource = path;
+  return [...ifHeader(value).matchAll(IF_PARTS)].flatMap(([part, named]) => {
+    if (named !== undefined) {
+      resource = named;
+      return [];
+    }
+    const tokens = [...part.matchAll(TOKEN)].map(([, token]) => String(token));
+    return [...tokens.filter((token) => token !== NO_LOCK).map(lockKey), ...tagKeys(resource, part)];
+  });
 }
 
 function tagKeys(path: string, value: string): string[] {
@@ -79,7 +94,18 @@ function lockKey(token: string): string {
 }
 
 function tagKey(path: string, tag: string): string {
-  return `etag ${path.replace(/^\/+|\/+$/g, "")} ${tag}`;
+  return `etag ${plain(path)} ${tag}`;
+}
+
+/** One spelling of a path, however it is escaped and wherever it has slashes too many. */
+function plain(path: string): string {
+  const name = path.replaceAll(/^\/+|\/+$/g, "").replaceAll(/\/{2,}/g, "/");
+  if (!name.includes("%")) return name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
 }
 
 function lockTime(timeout: string | undefined): number {

@@ -1,7 +1,8 @@
-import type { Attempt, ConnectInit, Connection, ConnectionStats, Credentials } from "@davpool/core";
+import type { Attempt, Clock, ConnectInit, Connection, ConnectionStats, Credentials } from "@davpool/core";
 import { Pool, type Dispatcher } from "undici";
 import type { AddressGuard } from "./address-guard.ts";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
+import { InvalidBodyError } from "./errors.ts";
 import { isSafe } from "./methods.ts";
 import { baseOf, below, confine, type Base } from "./paths.ts";
 import { requestHeaders } from "./request-head.ts";
@@ -18,11 +19,13 @@ export interface ConnectionSettings {
   readonly userAgent: string;
 }
 
-/** Attempts are timed by the engine; this ends what it may have overlooked. */
-const BACKSTOP = 600_000;
+/** Attempts are timed by the engine; this ends what it may have overlooked, and never a transfer that is meant to last. */
+const BACKSTOP = 86_400_000;
 const MOST_REDIRECTS = 5;
 /** Larger bodies are sent in pieces, so that progress can be seen. */
 const PIECE = 64 * 1024;
+/** undici closes the socket after a body that HTTP gives no meaning to; WebDAV gives these one. */
+const WITH_BODY = new Set(["LOCK", "REPORT", "SEARCH"]);
 
 /** One server's sockets, as an undici pool of `maxConnections`. */
 export class WebDavConnection implements Connection<WebDavWire> {
@@ -31,6 +34,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
   readonly #fixed: readonly string[];
   readonly #max: number;
   readonly #settings: ConnectionSettings;
+  readonly #closing: AbortSignal;
+  #closed: Promise<void> | undefined;
 
   constructor(profile: WebDavProfile, init: ConnectInit, settings: ConnectionSettings, guard: AddressGuard) {
     const added = init.origin === "added";
@@ -38,12 +43,15 @@ export class WebDavConnection implements Connection<WebDavWire> {
     this.#base = baseOf(profile.url);
     this.#max = profile.maxConnections;
     this.#settings = settings;
+    this.#closing = init.signal;
     this.#fixed = ["user-agent", settings.userAgent, ...authorization(init.credentials)];
     this.#pool = new Pool(this.#base.origin, {
       connections: profile.maxConnections,
       pipelining: 1,
-      keepAliveTimeout: settings.idleTimeout,
-      keepAliveMaxTimeout: settings.idleTimeout,
+      // One request a socket: what the slots, the counts and the way an abort works all rest on.
+      allowH2: false,
+      keepAliveTimeout: Math.max(1, settings.idleTimeout),
+      keepAliveMaxTimeout: Math.max(1, settings.idleTimeout),
       headersTimeout: BACKSTOP,
       bodyTimeout: BACKSTOP,
       connect: { timeout: settings.connectTimeout, ...(added && { lookup: guard.lookup }) },
@@ -52,28 +60,32 @@ export class WebDavConnection implements Connection<WebDavWire> {
 
   /**
    * Opens sockets ahead of the requests to come; whoever made the connection opens the first one itself. A server that
-   * does not answer is left to health checks.
+   * does not answer is left to health checks, and its sockets to the requests.
    */
-  preconnect(signal: AbortSignal): void {
-    for (let opened = 1; opened < Math.min(this.#settings.preconnect, this.#max); opened++)
-      this.probe(signal).catch(() => undefined);
+  preconnect(clock: Clock): void {
+    const count = Math.min(this.#settings.preconnect, this.#max) - 1;
+    if (count <= 0) return;
+    const limit = new AbortController();
+    const timer = clock.after(this.#settings.connectTimeout, () => limit.abort(), { background: true });
+    const signal = AbortSignal.any([this.#closing, limit.signal]);
+    const opened = Array.from({ length: count }, () => this.#check(signal));
+    void Promise.allSettled(opened).then(() => timer[Symbol.dispose]());
   }
 
   send(request: WebDavRequest, attempt: Attempt): Promise<WebDavResponse> {
-    return this.#dispatch(request, confine(this.#base, request.path), attempt, 0);
+    try {
+      attempt.signal.throwIfAborted();
+      return this.#dispatch(request, confine(this.#base, request.path), attempt, 0);
+    } catch (error) {
+      // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- may be the engine's reason to abort
+      return Promise.reject(error);
+    }
   }
 
   async probe(signal: AbortSignal): Promise<void> {
-    const method = this.#settings.healthCheck;
-    const response = await this.#pool.request({
-      method: method as "OPTIONS",
-      path: this.#base.path,
-      headers: method === "PROPFIND" ? [...this.#fixed, "depth", "0"] : [...this.#fixed],
-      signal,
-    });
-    await response.body.dump({ limit: PIECE });
-    // 401 and 404 come from a server that works; whoever asks will be told.
-    if (response.statusCode >= 500) throw new Error(`it answered the health check with ${response.statusCode}`);
+    // With every socket in use, a question would wait behind transfers that say more than its answer could.
+    if (this.#pool.stats.running >= this.#max) return;
+    await this.#check(signal);
   }
 
   stats(): ConnectionStats {
@@ -81,9 +93,27 @@ export class WebDavConnection implements Connection<WebDavWire> {
     return { active: running, idle: Math.max(0, connected - running), max: this.#max };
   }
 
-  /** Requests in flight end first. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#pool.close();
+  /** Requests in flight end first, unless the whole pool closes: it has given them their time. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    if (this.#closing.aborted) return this.#pool.destroy();
+    const cut = Promise.withResolvers<void>();
+    const destroy = () => cut.resolve(this.#pool.destroy());
+    this.#closing.addEventListener("abort", destroy, { once: true });
+    await Promise.race([cut.promise, this.#pool.close()]);
+    this.#closing.removeEventListener("abort", destroy);
+  }
+
+  async #check(signal: AbortSignal): Promise<void> {
+    const method = this.#settings.healthCheck;
+    const request = { method, path: "", ...(method === "PROPFIND" && { headers: { depth: "0" } }) };
+    const { status, body } = await this.send(request, unmanaged(signal));
+    await body.read(PIECE);
+    // 401 and 404 come from a server that works; whoever asks will be told.
+    if (status >= 500) throw new Error(`it answered the health check with ${status}`);
   }
 
   #dispatch(request: WebDavRequest, path: string, attempt: Attempt, redirects: number): Promise<WebDavResponse> {
@@ -102,8 +132,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
     const exchange = new Exchange(attempt, method === "HEAD", follow);
     const sent = outgoing(body, headers);
     // undici sends iterables and every method of WebDAV; its types know neither.
-    const options = { method, path, headers, body: sent } as Dispatcher.DispatchOptions;
-    this.#pool.dispatch(options, exchange);
+    const options = { method, path, headers, body: sent, reset: WITH_BODY.has(method) ? false : null };
+    this.#pool.dispatch(options as Dispatcher.DispatchOptions, exchange);
     return exchange.response;
   }
 }
@@ -120,17 +150,29 @@ function outgoing(
   body: WebDavBody | undefined,
   headers: string[],
 ): string | Uint8Array | AsyncIterable<Uint8Array> | undefined {
-  if (body === undefined || typeof body === "string") return body;
-  if (!(body instanceof Uint8Array)) return pulled(typeof body === "function" ? body : () => body);
-  if (body.byteLength <= PIECE) return body;
-  headers.push("content-length", String(body.byteLength));
-  return pieces(body);
+  if (body === undefined) return body;
+  if (typeof body !== "string" && !(body instanceof Uint8Array))
+    return pulled(typeof body === "function" ? body : () => body);
+  if (body.length <= PIECE) return body;
+  const bytes = typeof body === "string" ? Buffer.from(body) : body;
+  headers.push("content-length", String(bytes.byteLength));
+  return pieces(bytes);
 }
 
 async function* pulled(open: () => AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-  yield* open();
+  try {
+    yield* open();
+  } catch (error) {
+    // The caller's own trouble: its code must not be taken for the connection's.
+    throw new InvalidBodyError(error);
+  }
 }
 
 async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let start = 0; start < bytes.byteLength; start += PIECE) yield bytes.subarray(start, start + PIECE);
+}
+
+/** For the connection's own requests, which the engine does not count. */
+function unmanaged(signal: AbortSignal): Attempt {
+  return { serverId: "", ordinal: 1, caller: {}, signal, sent() {}, progress() {}, hold: () => () => {} };
 }

@@ -1,4 +1,4 @@
-import { DavpoolError } from "@davpool/core";
+import { DavpoolError, describeError } from "@davpool/core";
 
 /** `INVALID_PATH`: a path that does not stay below the server's base, or cannot be read. Nothing was sent. */
 export class InvalidPathError extends DavpoolError {
@@ -11,6 +11,13 @@ export class InvalidPathError extends DavpoolError {
 export class InvalidRequestError extends DavpoolError {
   constructor(message: string) {
     super("INVALID_REQUEST", message);
+  }
+}
+
+/** `INVALID_BODY`: the source of a request's body failed, so the request was broken off. Its error is the `cause`. */
+export class InvalidBodyError extends DavpoolError {
+  constructor(cause: unknown) {
+    super("INVALID_BODY", `The request's body could not be read: ${describeError(cause)}`, { cause });
   }
 }
 

@@ -35,9 +35,10 @@ export class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
+    // Thrown, it ends the request alone; aborting the controller would take the fresh socket along.
+    this.#attempt.signal.throwIfAborted();
     this.#controller = controller;
-    if (this.#attempt.signal.aborted) controller.abort(this.#attempt.signal.reason as Error);
-    else this.#attempt.sent();
+    this.#attempt.sent();
   }
 
   onBodySent(chunk: Uint8Array): void {
@@ -47,7 +48,9 @@ export class Exchange implements Dispatcher.DispatchHandler {
   onResponseStart(controller: Dispatcher.DispatchController, status: number, headers: Headers): void {
     // 103 and its like announce an answer; 100 is undici's own affair.
     if (status < 200) return;
-    const length = this.#head ? 0 : Number(headers["content-length"] ?? NaN);
+    // Where there is no body, the header speaks of the one that a GET would get.
+    const bodiless = this.#head || status === 204 || status === 304;
+    const length = bodiless ? 0 : Number(headers["content-length"] ?? NaN);
     const body = new ResponseBody(controller, this.#attempt, Number.isNaN(length) ? undefined : length);
     this.#body = body;
     const next = status >= 300 && status < 400 ? this.#redirect(status, headers) : undefined;

@@ -11,15 +11,16 @@ const UNSENT = new Set([
   "ENETUNREACH",
   "EADDRNOTAVAIL",
   "UND_ERR_CONNECT_TIMEOUT",
+  "EPROTO",
   "DEPTH_ZERO_SELF_SIGNED_CERT",
   "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "CERT_HAS_EXPIRED",
-  "CERT_NOT_YET_VALID",
   "HOSTNAME_MISMATCH",
+  "INVALID_CA",
+  "INVALID_PURPOSE",
+  "PATH_LENGTH_EXCEEDED",
 ]);
+/** TLS alerts, and OpenSSL's many words for a certificate that is not trusted. */
+const UNTRUSTED = /^(?:ERR_(?:TLS|SSL)_|CERT_|CRL_|UNABLE_TO_|ERROR_IN_CERT_|ERROR_IN_CRL_)/;
 const TIMEOUT = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
 const BROKEN = new Set([
   "ECONNRESET",
@@ -28,24 +29,25 @@ const BROKEN = new Set([
   "ETIMEDOUT",
   "UND_ERR_SOCKET",
   "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
+  "UND_ERR_HEADERS_OVERFLOW",
 ]);
-/** The connection was closed from this side: the server left the pool or changed its address. */
-const CLOSED = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED"]);
+/** The connection was closed from this side: the server left the pool or changed its address, or the pool closed. */
+const CLOSED = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED", "POOL_CLOSED"]);
 
 /** What an error of a connection means. */
 export function explain(error: unknown): Failure {
   const code = codeOf(error);
   const base = { message: problem(error, code), cause: error, ...(code !== undefined && { code }) };
+  if (code !== undefined && CLOSED.has(code)) return { ...base, kind: "broken", blame: "connection" };
   if (isDavpoolError(error))
     return error.code.startsWith("INVALID_")
       ? { ...base, kind: error.code === "INVALID_XML" ? "broken" : "invalid", blame: "request" }
       : { ...base, kind: "unsent", blame: "server" };
   if (code === undefined) return { ...base, kind: "invalid", blame: "request" };
   const { syscall } = error as NodeJS.ErrnoException;
-  if (UNSENT.has(code) || /^ERR_(TLS|SSL)_/.test(code) || syscall === "connect" || syscall === "getaddrinfo")
+  if (UNSENT.has(code) || UNTRUSTED.test(code) || syscall === "connect" || syscall === "getaddrinfo")
     return { ...base, kind: "unsent", blame: "server" };
   if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
-  if (CLOSED.has(code)) return { ...base, kind: "broken", blame: "connection" };
   if (BROKEN.has(code) || code.startsWith("HPE_")) return { ...base, kind: "broken", blame: "server" };
   return { ...base, kind: "invalid", blame: "request" };
 }
@@ -84,7 +86,7 @@ function milliseconds(value: string | string[] | undefined): number | undefined 
 }
 
 function codeOf(error: unknown): string | undefined {
-  const { code, name } = error as { code?: unknown; name?: unknown };
+  const { code, name } = (error ?? {}) as { code?: unknown; name?: unknown };
   if (typeof code === "string") return code;
   // undici's parser errors say it in their name only.
   return name === "HTTPParserError" ? "HPE_INVALID" : undefined;

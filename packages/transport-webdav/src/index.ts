@@ -1,5 +1,5 @@
 export { AddressGuard } from "./address-guard.ts";
-export { InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
+export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
 export { METHODS } from "./methods.ts";
 export { MultistatusScan } from "./multistatus.ts";
 export type { PartFailure } from "./multistatus.ts";

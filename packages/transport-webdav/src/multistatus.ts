@@ -23,21 +23,26 @@ export class MultistatusScan {
   readonly #withProperties: boolean;
   #path: string[] = [];
   #text = "";
-  #href = "";
+  /** Of the response element at hand; one status may be that of several. */
+  #hrefs: string[] = [];
   #problem: InvalidXmlError | undefined;
 
   /** @param withProperties count failed properties too; a PROPFIND reports missing ones as a matter of course. */
   constructor(withProperties: boolean) {
     this.#withProperties = withProperties;
     const parser = this.#parser;
+    const text = (text: string) => (this.#text += text);
     parser.on("doctype", () => this.#fail("it has a DOCTYPE"));
     parser.on("error", (error) => this.#fail("it is not well-formed", error));
     parser.on("opentag", (tag) => {
-      this.#path.push(tag.uri === DAV ? tag.local : "");
+      const name = tag.uri === DAV ? tag.local : "";
+      this.#path.push(name);
       if (this.#path.length > DEEPEST) this.#fail("it is nested too deeply");
+      if (name === "response") this.#hrefs = [];
       this.#text = "";
     });
-    parser.on("text", (text) => (this.#text += text));
+    parser.on("text", text);
+    parser.on("cdata", text);
     parser.on("closetag", () => {
       this.#closed(this.#path.pop() ?? "");
       this.#text = "";
@@ -46,12 +51,14 @@ export class MultistatusScan {
 
   /** @throws InvalidXmlError */
   write(chunk: Uint8Array): void {
-    if (this.#problem) throw this.#problem;
+    this.#check();
+    let text: string;
     try {
-      this.#parser.write(this.#decoder.decode(chunk, { stream: true }));
+      text = this.#decoder.decode(chunk, { stream: true });
     } catch (error) {
-      this.#fail("it is not UTF-8", error);
+      throw (this.#problem = new InvalidXmlError("it is not UTF-8", error));
     }
+    this.#parser.write(text);
     this.#check();
   }
 
@@ -68,10 +75,11 @@ export class MultistatusScan {
 
   #closed(name: string): void {
     const parent = this.#path.at(-1);
-    if (name === "href" && parent === "response") this.#href = this.#text.trim();
+    if (name === "href" && parent === "response") this.#hrefs.push(this.#text.trim());
     if (name !== "status" || (parent !== "response" && !(parent === "propstat" && this.#withProperties))) return;
     const status = Number(/^HTTP\/\S+\s+(\d{3})/.exec(this.#text.trim())?.[1]);
-    if (status >= 400) this.failures.push({ href: this.#href, status });
+    if (!(status >= 400)) return;
+    for (const href of this.#hrefs.length > 0 ? this.#hrefs : [""]) this.failures.push({ href, status });
   }
 
   #fail(why: string, cause?: unknown): void {

@@ -16,6 +16,11 @@ export function baseOf(url: string): Base {
 const PLAIN = /^\/?(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*\/)*(?:[A-Za-z0-9_~-][A-Za-z0-9._~-]*)?$/;
 const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
 
+/** True for what is a whole URL and no path. */
+export function isWholeUrl(text: string): boolean {
+  return SCHEME.test(text);
+}
+
 /**
  * A path from a caller as it goes on the wire, below `base` in every case. Works per segment, because a whole URL
  * hides what its parts say: URL parsers fold `%2e%2e` away, servers unfold `..%2f`.
@@ -23,7 +28,7 @@ const SCHEME = /^[A-Za-z][A-Za-z0-9+.-]*:\/\//;
  */
 export function confine(base: Base, path: string): string {
   if (PLAIN.test(path)) return base.path + (path.startsWith("/") ? path.slice(1) : path);
-  if (SCHEME.test(path))
+  if (isWholeUrl(path))
     throw new InvalidPathError(
       path,
       "it is a whole URL. Give the path below the server's base, such as /folder/file.txt.",
@@ -34,18 +39,28 @@ export function confine(base: Base, path: string): string {
   return base.path + encoded.join("/") + end;
 }
 
-/** The path below `base` that a URL or path from a server stands for; undefined when it leads elsewhere. */
+/**
+ * The path below `base` that a URL or path from a server stands for; undefined when it leads elsewhere. What has a
+ * query or a fragment is no address of a file: without them it would be another file's.
+ */
 export function below(base: Base, location: string, from: string): string | undefined {
-  if (!URL.canParse(location, base.origin + from)) return undefined;
-  const { origin, pathname } = new URL(location, base.origin + from);
-  if (origin !== base.origin || !pathname.startsWith(base.path)) return undefined;
-  const rest = `/${pathname.slice(base.path.length)}`;
+  const url = URL.parse(location, base.origin + from);
+  if (!url || url.origin !== base.origin || /[?#]/.test(location)) return undefined;
   try {
-    confine(base, rest);
-    return rest;
+    const path = canonical(url.pathname);
+    const root = canonical(base.path);
+    return path.startsWith(root) ? path.slice(root.length - 1) : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** One spelling for paths that differ only in how they are escaped. @throws InvalidPathError */
+function canonical(pathname: string): string {
+  return pathname
+    .split("/")
+    .map((segment) => encodeSegment(pathname, segment))
+    .join("/");
 }
 
 function encodeSegment(path: string, segment: string): string {
@@ -69,5 +84,7 @@ function encodeSegment(path: string, segment: string): string {
       path,
       `"${segment}" holds ${JSON.stringify(forbidden)} inside one name. Separate folders with plain slashes.`,
     );
+  if (!decoded.isWellFormed())
+    throw new InvalidPathError(path, "it holds half of a surrogate pair, which is no character.");
   return encodeURIComponent(decoded);
 }

@@ -1,5 +1,13 @@
 import { createRequire } from "node:module";
-import { DurationSchema, SECURITY, SecretSchema, definePlugin, milliseconds, type Secret } from "@davpool/core";
+import {
+  DurationSchema,
+  SECURITY,
+  SecretSchema,
+  definePlugin,
+  milliseconds,
+  type Secret,
+  type ServerProfile,
+} from "@davpool/core";
 import { Type, type Static } from "typebox";
 import { webDavTransport } from "./transport.ts";
 
@@ -36,7 +44,7 @@ declare module "@davpool/core" {
       readonly username?: string;
       readonly password?: Secret;
       readonly token?: Secret;
-    } & Partial<Omit<import("@davpool/core").ServerProfile, "serverId">>;
+    } & Partial<Omit<ServerProfile, "serverId">>;
   }
 }
 
@@ -52,7 +60,7 @@ export const webdav = definePlugin({
         idleTimeout: milliseconds(idleTimeout),
         connectTimeout: milliseconds(connectTimeout),
         preconnect,
-        healthCheck: healthCheck as "OPTIONS" | "PROPFIND",
+        healthCheck,
         userAgent: `davpool/${version}`,
       },
       context.services.get(SECURITY),

@@ -1,7 +1,7 @@
 import { InvalidPathError, InvalidRequestError } from "./errors.ts";
 import { METHODS } from "./methods.ts";
-import { bareToken, ifHeader } from "./affinity.ts";
-import { below, confine, type Base } from "./paths.ts";
+import { IF_PARTS, bareToken, ifHeader } from "./affinity.ts";
+import { below, confine, isWholeUrl, type Base } from "./paths.ts";
 import type { WebDavRequest } from "./wire.ts";
 
 /** Set by the connection, or meant for one hop only: never taken from a caller. */
@@ -26,7 +26,7 @@ const known = new Set(METHODS);
 
 /**
  * Names and values in turn, as they go to one server.
- * @param fixed headers that the connection adds.
+ * @param fixed headers that the connection adds, `user-agent` first.
  * @throws InvalidRequestError, InvalidPathError
  */
 export function requestHeaders(base: Base, request: WebDavRequest, fixed: readonly string[]): string[] {
@@ -39,9 +39,12 @@ export function requestHeaders(base: Base, request: WebDavRequest, fixed: readon
     const lower = name.toLowerCase();
     if (RESERVED.has(lower)) throw new InvalidRequestError(`The header ${name} is set by davpool and cannot be given.`);
     if (!NAME.test(name)) throw new InvalidRequestError(`${JSON.stringify(name)} is not a header name.`);
-    if (!VALUE.test(value))
+    const written = rewritten(base, lower, value);
+    if (!VALUE.test(written))
       throw new InvalidRequestError(`The value of header ${name} has characters that cannot be sent.`);
-    list.push(name, rewritten(base, lower, value));
+    // The connection's own, which is the first of the fixed ones, gives way.
+    if (lower === "user-agent") list[1] = written;
+    else list.push(name, written);
   }
   if ((method === "COPY" || method === "MOVE") && !list.some((name) => name.toLowerCase() === "destination"))
     throw new InvalidRequestError(`${method} needs a Destination header: the new path, such as /folder/new-name.txt.`);
@@ -51,24 +54,25 @@ export function requestHeaders(base: Base, request: WebDavRequest, fixed: readon
 function rewritten(base: Base, name: string, value: string): string {
   switch (name) {
     case "destination":
-      return base.origin + confine(base, ownPath(base, value));
+      return absolute(base, value);
     case "lock-token":
       return `<${bareToken(value)}>`;
     case "if":
-      return ifHeader(value);
+      return ifHeader(value).replace(IF_PARTS, (part, resource: string | undefined) =>
+        resource === undefined ? part : `<${absolute(base, resource)}>`,
+      );
     default:
       return value;
   }
 }
 
-/** Servers disagree about relative destinations, so they get absolute ones; a caller may give either. */
-function ownPath(base: Base, destination: string): string {
-  if (!/^[A-Za-z][A-Za-z0-9+.-]*:\/\//.test(destination)) return destination;
-  const path = below(base, destination, base.path);
+/** Servers disagree about paths in headers, so they get whole URLs of their own; a caller may give either. */
+function absolute(base: Base, resource: string): string {
+  const path = isWholeUrl(resource) ? below(base, resource, base.path) : resource;
   if (path === undefined)
     throw new InvalidPathError(
-      destination,
-      "as a Destination it is not below this server's base. Give a path, which fits every server.",
+      resource,
+      "in a header it is not below this server's base. Give a path, which fits every server.",
     );
-  return path;
+  return base.origin + confine(base, path);
 }

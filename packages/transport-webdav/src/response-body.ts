@@ -3,7 +3,7 @@ import type { Dispatcher } from "undici";
 
 /** Bytes that may wait for a reader before the socket is paused. */
 const HIGH_WATER = 256 * 1024;
-/** An unread rest no longer than this is read away to keep the socket; a longer one costs the socket. */
+/** An unwanted rest no longer than this is read away to keep the socket; a longer one costs the socket. */
 const WORTH_READING = 64 * 1024;
 
 export interface BodyRead {
@@ -29,6 +29,8 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   #ended = false;
   #error: Error | undefined;
   #discarded = false;
+  /** Bytes that came after the rest was discarded. */
+  #unwanted = 0;
   #wake: (() => void) | undefined;
 
   /** @param length bytes announced, if any. */
@@ -75,6 +77,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array> {
+    if (this.#discarded) return;
     try {
       for (;;) {
         const chunks = this.#chunks;
@@ -92,24 +95,25 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     }
   }
 
-  /** Lets go of what has not been read. Harmless when there is nothing left. */
+  /** Lets go of what has not been read; reading afterwards gives nothing. Harmless when there is nothing left. */
   discard(): void {
     this.#discarded = true;
     this.#chunks = [];
     if (this.#ended || this.#error) return;
-    const rest = this.#length === undefined ? Infinity : this.#length - this.#received;
-    if (rest <= WORTH_READING) this.#controller.resume();
-    else {
-      this.#release();
-      this.#controller.abort(new Error("the rest of the body was not wanted"));
-    }
+    if (this.#length !== undefined && this.#length - this.#received > WORTH_READING) this.#cut();
+    else this.#controller.resume();
   }
 
   /** Called by the exchange, as are `end` and `fail`. */
   push(chunk: Uint8Array): void {
+    if (this.#discarded) {
+      // No progress is reported: a rest that trickles must not keep the attempt's slot.
+      this.#unwanted += chunk.byteLength;
+      if (this.#unwanted > WORTH_READING) this.#cut();
+      return;
+    }
     this.#received += chunk.byteLength;
     this.#attempt.progress(chunk.byteLength);
-    if (this.#discarded) return;
     this.#chunks.push(chunk);
     this.#waiting += chunk.byteLength;
     if (this.#waiting > HIGH_WATER) this.#controller.pause();
@@ -126,6 +130,12 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     this.#error = error;
     this.#release(this.#discarded ? undefined : failure);
     this.#wakeReader();
+  }
+
+  /** Gives up the socket with what is still to come. */
+  #cut(): void {
+    this.#release();
+    this.#controller.abort(new Error("the rest of the body was not wanted"));
   }
 
   #wakeReader(): void {

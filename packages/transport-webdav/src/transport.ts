@@ -22,7 +22,7 @@ export function webDavTransport(settings: ConnectionSettings, security: Security
     admit: (profile, origin) => admit(profile, origin, guard, security),
     connect(profile, init) {
       const connection = new WebDavConnection(profile, init, settings, guard);
-      connection.preconnect(init.signal);
+      connection.preconnect(init.clock);
       return Promise.resolve(connection);
     },
     traits: traitsOf,
@@ -31,7 +31,9 @@ export function webDavTransport(settings: ConnectionSettings, security: Security
     affinity: learned,
     async verify(request, response, ask) {
       if (!(await isDone(request, response, ask))) return undefined;
-      return { ...response, status: 204 };
+      // What came with the refusal speaks about the refusal.
+      response.body.discard();
+      return { status: 204, headers: {}, body: response.body };
     },
     discard: (response) => response.body.discard(),
   };
@@ -61,9 +63,11 @@ async function admit(
     ]);
   if (profile.token !== undefined && (profile.username !== undefined || profile.password !== undefined))
     throw new InvalidProfileError(serverId, ["token: stands instead of username and password; give one or the other."]);
+  if (profile.username?.includes(":"))
+    throw new InvalidProfileError(serverId, ["username: Basic authentication cannot carry a colon in it."]);
   if (origin === "added") await guard.admit(url);
 
-  const hasCredentials = profile.password !== undefined || profile.token !== undefined;
+  const hasCredentials = [profile.username, profile.password, profile.token].some((part) => part !== undefined);
   if (url.protocol !== "http:" || !hasCredentials || isLoopback(hostOf(url)) || security.allowCleartext) return [];
   if (origin === "added")
     throw new ForbiddenAddressError(

@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createRequire, findPackageJSON, registerHooks } from "node:module";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -44,7 +44,7 @@ export async function loadConfig(
     if (error instanceof ConfigError) throw error;
     throw new ConfigError(
       path ?? (error as { filepath?: string }).filepath,
-      [{ path: "", message: loadProblem(error) }],
+      [{ path: "", message: loadProblem(error, path) }],
       error,
     );
   }
@@ -73,9 +73,10 @@ function nothingExported(file: string): string {
     : "has no default export. Write `export default defineConfig({ … })`.";
 }
 
-function loadProblem(error: unknown): string {
+function loadProblem(error: unknown, path: string | undefined): string {
   const { code } = error as NodeJS.ErrnoException;
-  if (code === "ENOENT") return "does not exist. Check the path given with --config.";
+  // The file may be there and fail to find another one.
+  if (path !== undefined && !existsSync(path)) return "does not exist. Check the path given with --config.";
   if (code === "EACCES") return "cannot be read: permission denied.";
   return `cannot be loaded: ${describeError(error)}`;
 }

@@ -1,12 +1,14 @@
 import type { TProperties } from "typebox";
 import type { ProfileInput } from "../contracts/pool.ts";
 import { ConfigError, type ConfigIssue } from "../errors/config-errors.ts";
+import { describeError } from "../errors/davpool-error.ts";
 import type { AnyPlugin, PluginKind } from "../plugin/define-plugin.ts";
 import { PluginRegistry, isPlugin, pluginProblem } from "../plugin/registry.ts";
 import { milliseconds, type Duration } from "../time/duration.ts";
+import { plainCopy } from "./plain-copy.ts";
 import { configSchema, looseParts } from "./schema.ts";
 import { profileReader } from "./server-profile.ts";
-import { member, validator } from "./validate.ts";
+import { member, validator, type Validator } from "./validate.ts";
 
 /** A plugin together with its checked options, defaults filled in. */
 export interface PluginUse {
@@ -112,7 +114,8 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
     });
     throw fail();
   }
-  const config = copy(raw) as Record<string, unknown>;
+  // Defaults are filled into ours and not into the author's.
+  const config = plainCopy(raw, isPlugin) as Record<string, unknown>;
   if (Array.isArray(config.plugins)) {
     await registerPlugins(config.plugins, registry, issues, options.importPlugin);
   }
@@ -212,14 +215,15 @@ async function registerPlugins(
     try {
       exported = await importPlugin(entry);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = describeError(error);
       issues.push({
         path,
         message: `"${entry}" cannot be imported: ${reason}. Is it installed next to the configuration file?`,
       });
       continue;
     }
-    const candidates = [(exported as { default?: unknown }).default ?? exported].flat();
+    const module = exported as { default?: unknown } | null | undefined;
+    const candidates = [module?.default ?? module].flat();
     for (const candidate of candidates) {
       const problem = pluginProblem(candidate);
       if (problem === undefined) registry.register(candidate as AnyPlugin);
@@ -245,6 +249,10 @@ function resolveUse(
     }
     return withOptions(value, {}, path, issues);
   }
+  if (isRecord(value) && "contract" in value) {
+    issues.push({ path, message: `${String(pluginProblem(value))}.` });
+    return undefined;
+  }
   const { type, ...options } = (typeof value === "string" ? { type: value } : value) as Record<string, unknown>;
   if (typeof type !== "string") {
     // A value of another type is reported by the schema of the whole.
@@ -268,8 +276,18 @@ function withOptions(
   const schema = plugin.options as Parameters<typeof validator>[0];
   const closed = closedSchemas.get(schema) ?? { ...schema, additionalProperties: false };
   closedSchemas.set(schema, closed);
-  issues.push(...validator(closed)(options, path));
+  issues.push(...checked(plugin, validator(closed), options, path));
   return { plugin, options };
+}
+
+/** A schema that is wrong in itself is its plugin's fault, and reported like what is wrong with the configuration. */
+function checked(plugin: AnyPlugin, check: Validator, value: unknown, path: string): readonly ConfigIssue[] {
+  try {
+    return check(value, path);
+  } catch (error) {
+    const name = `${String(plugin.kind)} plugin "${String(plugin.name)}"`;
+    return [{ path, message: `the ${name} has a schema that cannot be used: ${describeError(error)}.` }];
+  }
 }
 
 // One object per schema, so that each is compiled once.
@@ -288,10 +306,16 @@ function readServers(
   return servers.flatMap((server: unknown, index) => {
     const place = member(path, String(index));
     if (!isRecord(server)) return [];
-    const { profile, issues: wrong } = read(server, place);
-    issues.push(...wrong);
+    let profile = server as unknown as ProfileInput;
+    const check: Validator = (written, at) => {
+      const result = read(written as Record<string, unknown>, at);
+      profile = result.profile;
+      return [...result.issues];
+    };
+    issues.push(...checked(transport, check, server, place));
     const { serverId } = profile;
-    const first = places.get(serverId);
+    // One that is missing is reported as missing.
+    const first = typeof serverId === "string" ? places.get(serverId) : undefined;
     if (first !== undefined)
       issues.push({
         path: `${place}.serverId`,
@@ -327,11 +351,4 @@ function limitSettings(value: unknown): LimitSettings {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
-}
-
-/** Plain data copied, so that defaults are filled into ours and not into the author's; plugins kept as they are. */
-function copy(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(copy);
-  if (!isRecord(value) || isPlugin(value)) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, copy(item)]));
 }

@@ -15,6 +15,9 @@ export const serverProfileFields = {
   serverId: Type.String({ pattern: ID_PATTERN, expects: ID_EXPECTS, description: "Unique in its pool." }),
   priority: Type.Optional(Type.Integer({ minimum: 1, default: 1, description: "Tier; 1 is the highest." })),
   group: Type.Optional(Type.String({ minLength: 1, description: "Name that addresses several servers together." })),
+  weight: Type.Optional(
+    Type.Number({ exclusiveMinimum: 0, default: 1, description: "Share of requests, for the strategy weighted." }),
+  ),
   maxConnections: Type.Optional(
     Type.Integer({ minimum: 1, maximum: 10_000, default: 10, description: "Attempts in flight at one time." }),
   ),
@@ -151,7 +154,7 @@ function poolFields(parts: SchemaParts): TProperties {
           Object.entries(serverProfileFields)
             .filter(([name]) => name !== "serverId")
             // Without their defaults: what is not written here must not be filled in here.
-            .map(([name, schema]) => [name, Type.Optional({ ...schema, default: undefined } as TSchema)]),
+            .map(([name, schema]) => [name, Type.Optional({ ...schema, default: undefined })]),
         ),
         { ...closed, description: "Fields for every server that does not say otherwise." },
       ),
@@ -169,7 +172,7 @@ export function configSchema(parts: SchemaParts): TObject {
       ),
       pools: Type.Record(Type.String({ pattern: ID_PATTERN }), parts.pool(poolFields(parts)), {
         ...closed,
-        expects: ID_EXPECTS,
+        expectsKeys: ID_EXPECTS,
         description: "Sets of interchangeable servers, by name.",
       }),
       store: Type.Optional(parts.use("store", "Where servers added at run time are kept. Default: file.")),
@@ -200,27 +203,20 @@ export function looseParts(sections: TProperties): SchemaParts {
  */
 export function composeSchema(registry: PluginRegistry, sections: TProperties = {}): TSchema {
   const parts: SchemaParts = {
-    use: (kind, description) => {
-      const plugins = registry.list(kind);
-      const names = plugins.map((plugin) => String(plugin.name));
-      // Where there is no plugin of a kind, nothing can be named.
-      if (names.length === 0) return Type.Unsafe<unknown>({ not: {}, description });
-      return Type.Unsafe<unknown>({ anyOf: [{ type: "string", enum: names }, ...plugins.map(withType)], description });
-    },
+    use: (kind, description) => anyOf(uses(registry.list(kind)), description),
     pool: (fields) =>
-      Type.Unsafe<unknown>({
-        anyOf: registry.list("transport").map((transport) => {
-          const name = String(transport.name);
-          return Type.Object(
+      anyOf(
+        registry.list("transport").map((transport) =>
+          Type.Object(
             {
               ...fields,
-              transport: Type.Unsafe<unknown>({ anyOf: [{ const: name }, withType(transport)] }),
+              transport: anyOf(uses([transport])),
               servers: Type.Optional(Type.Array(serverSchema(transport))),
             },
-            { ...closed, title: `pool of ${name} servers` },
-          );
-        }),
-      }),
+            { ...closed, title: `pool of ${String(transport.name)} servers` },
+          ),
+        ),
+      ),
     sections,
   };
   return {
@@ -235,6 +231,15 @@ export function serverSchema(transport: AnyPlugin): TObject {
   return Type.Object({ ...serverProfileFields, ...transport.profile?.properties }, closed);
 }
 
+/** The ways to name plugins: by name, unless there are options that must be given, and by name and options. */
+function uses(plugins: readonly AnyPlugin[]): TSchema[] {
+  const names = plugins.filter(({ options }) => !(options as { required?: readonly string[] }).required?.length);
+  return [
+    ...(names.length > 0 ? [{ type: "string", enum: names.map((plugin) => String(plugin.name)) }] : []),
+    ...plugins.map(withType),
+  ];
+}
+
 function withType(plugin: AnyPlugin): TSchema {
   const options = plugin.options as TObject;
   return Type.Object(
@@ -243,7 +248,17 @@ function withType(plugin: AnyPlugin): TSchema {
   );
 }
 
+/** Nothing fits where there is nothing to choose from. */
+function anyOf(schemas: readonly TSchema[], description?: string): TSchema {
+  const choice = schemas.length > 0 ? { anyOf: schemas } : { not: {} };
+  return Type.Unsafe<unknown>({ ...choice, ...(description !== undefined && { description }) });
+}
+
 /** Plain JSON without the annotations that only our own messages use. */
 function withoutAnnotations(schema: TSchema): object {
-  return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "expects" ? undefined : value))) as object;
+  return JSON.parse(JSON.stringify(schema, (key, value: unknown) => (ours(key, value) ? undefined : value))) as object;
+}
+
+function ours(key: string, value: unknown): boolean {
+  return (key === "expects" || key === "expectsKeys") && typeof value === "string";
 }

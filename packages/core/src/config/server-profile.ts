@@ -2,6 +2,7 @@ import type { ProfileInput } from "../contracts/pool.ts";
 import type { ServerProfile } from "../contracts/server-profile.ts";
 import type { ConfigIssue } from "../errors/config-errors.ts";
 import type { AnyPlugin } from "../plugin/define-plugin.ts";
+import { plainCopy } from "./plain-copy.ts";
 import { serverSchema } from "./schema.ts";
 import { validator } from "./validate.ts";
 
@@ -17,8 +18,8 @@ export type ProfileReader = (
 export function profileReader(transport: AnyPlugin, defaults: Readonly<Record<string, unknown>>): ProfileReader {
   const check = validator(serverSchema(transport));
   return (written, path = "") => {
-    const profile = structuredClone({ ...defaults, ...written }) as Record<string, unknown>;
+    const profile = { ...(plainCopy(defaults) as object), ...(plainCopy(written) as object) };
     const issues = check(profile, path);
-    return { profile: profile as unknown as CompleteProfile, issues };
+    return { profile: profile as CompleteProfile, issues };
   };
 }

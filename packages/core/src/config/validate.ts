@@ -9,7 +9,7 @@ export type Validator = (value: unknown, path?: string) => ConfigIssue[];
 
 const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, useDefaults: true, verbose: true });
 // What a schema wants, in words, where its own keywords would read badly.
-ajv.addVocabulary(["expects"]);
+ajv.addVocabulary(["expects", "expectsKeys"]);
 addFormats.default(ajv);
 
 const compiled = new WeakMap<TSchema, ValidateFunction>();
@@ -17,16 +17,23 @@ const compiled = new WeakMap<TSchema, ValidateFunction>();
 export function validator(schema: TSchema): Validator {
   return (value, path = "") => {
     let validate = compiled.get(schema);
-    if (!validate) compiled.set(schema, (validate = ajv.compile(schema)));
+    if (!validate) {
+      compiled.set(schema, (validate = ajv.compile(schema)));
+      // It keeps every schema for ever; a configuration that is read anew brings new ones.
+      ajv.removeSchema(schema);
+    }
     return validate(value) ? [] : issues(validate.errors ?? [], path);
   };
 }
 
 function issues(errors: readonly ErrorObject[], base: string): ConfigIssue[] {
+  // An object where only one branch of a union takes objects: that branch says what is wrong with it.
+  const meant = new Set(errors.filter(meansOneBranch).map((error) => error.instancePath));
+  const telling = errors.filter((error) => !(meant.has(error.instancePath) && OF_UNIONS.has(error.keyword)));
   // A place whose schema says in words what it expects gets one message instead of one per branch.
-  const worded = errors.filter((error) => expectation(error) !== undefined).map((error) => error.instancePath);
+  const worded = telling.filter((error) => expectation(error) !== undefined).map((error) => error.instancePath);
   const found = new Map<string, ConfigIssue>();
-  for (const error of errors) {
+  for (const error of telling) {
     const covered = worded.some((path) => error.instancePath === path || error.instancePath.startsWith(`${path}/`));
     if (covered && expectation(error) === undefined) continue;
     const issue = toIssue(error, base);
@@ -35,21 +42,36 @@ function issues(errors: readonly ErrorObject[], base: string): ConfigIssue[] {
   return [...found.values()];
 }
 
+/** What a union and its other branches say about a value that was meant for one of them. */
+const OF_UNIONS = new Set(["anyOf", "type", "const", "enum"]);
+
+function meansOneBranch({ keyword, data, parentSchema }: ErrorObject): boolean {
+  if (keyword !== "anyOf" || typeof data !== "object" || data === null || Array.isArray(data)) return false;
+  const { anyOf } = parentSchema as { anyOf: readonly { readonly type?: string }[] };
+  return anyOf.filter((branch) => branch.type === "object").length === 1;
+}
+
 function expectation(error: ErrorObject): string | undefined {
   const { expects } = error.parentSchema as { expects?: string };
+  // These name the key that is wrong, which says more.
   return error.keyword === "additionalProperties" || error.keyword === "required" ? undefined : expects;
 }
 
 function toIssue(error: ErrorObject, base: string): ConfigIssue | undefined {
   const path = join(base, error.instancePath);
-  const schema = error.parentSchema as { expects?: string; properties?: object; enum?: unknown[] };
+  const schema = error.parentSchema as {
+    expects?: string;
+    expectsKeys?: string;
+    properties?: object;
+    enum?: unknown[];
+  };
   const got = `got ${show(error.data)}`;
   if (expectation(error) !== undefined) return { path, message: `must be ${schema.expects}; ${got}.` };
   switch (error.keyword) {
     case "additionalProperties": {
       const { additionalProperty: key } = error.params as { additionalProperty: string };
-      if (schema.expects !== undefined)
-        return { path: member(path, key), message: `must be named by ${schema.expects}.` };
+      if (schema.expectsKeys !== undefined)
+        return { path: member(path, key), message: `must be named by ${schema.expectsKeys}.` };
       const known = Object.keys(schema.properties ?? {});
       const hint = suggestion(key, known);
       return {

@@ -6,8 +6,9 @@ import type { ServerProfile } from "./server-profile.ts";
  * Decides what follows a failed attempt. Asked only after failures, so it may take its time in microseconds; it must
  * be synchronous and must not keep state about a single call: everything about the call is in the context.
  *
- * The engine holds the line below it: whatever a policy says, no call outlives its deadline, no charged retry
- * exceeds the budget, and no `neither` request is sent twice after its first byte.
+ * The engine holds the line below it: whatever a policy says, no call outlives its deadline or makes more than
+ * `retryAttempts` further attempts, no charged retry exceeds the budget, and no `neither` request is sent twice after
+ * its first byte. Then it does not ask. A policy that throws settles the call.
  */
 export interface FailoverPolicy {
   decide(context: FailoverContext): FailoverDecision;

@@ -14,6 +14,8 @@ export interface ServerView {
   /** Attempts that hold a slot now, including those whose body still flows. */
   readonly inFlight: number;
   readonly maxConnections: number;
+  /** Share of requests for strategies that weigh servers; above 0, only the proportion counts. */
+  readonly weight: number;
 }
 
 /**

@@ -9,6 +9,8 @@ export interface ServerProfile {
   readonly priority: number;
   /** Name under which `broadcast` addresses this server together with others. */
   readonly group?: string;
+  /** Share of requests among servers of one tier, for strategies that weigh servers. Default 1. */
+  readonly weight: number;
   /** Attempts in flight at one time, a hard cap. Default 10. */
   readonly maxConnections: number;
   /** Milliseconds one attempt may take. Default 30,000. */

@@ -46,6 +46,9 @@ export interface Transport<W extends Wire = Wire> {
     response: W["response"],
     ask: (request: W["request"]) => Promise<W["response"]>,
   ): Promise<W["response"] | undefined>;
-  /** Lets go of a response nobody will read, so that its socket is free again. */
+  /**
+   * Lets go of a response nobody will read, so that its socket is free again. Harmless when it was read already, in
+   * part or to its end.
+   */
   discard(response: W["response"]): void;
 }

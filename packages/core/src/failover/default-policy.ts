@@ -43,7 +43,6 @@ export function defaultFailoverPolicy(settings: {
     decide(context) {
       const failure = context.attempts.at(-1)?.failure;
       if (!failure || !mayRepeat(context, failure.kind)) return SETTLE;
-      if (context.attempts.length > context.profile.retryAttempts) return SETTLE;
 
       const free = context.attempts.length === 1 && (failure.kind === "unsent" || failure.kind === "broken");
       if (settings.enabled && !context.pinned && context.untried > 0)

@@ -15,7 +15,7 @@ const JITTER = 0.1;
 
 /**
  * Checks servers from time to time: at their own interval while they are well, more often while they are not, and
- * soon after a request failed. Two checks of one server are never closer than the recovery interval.
+ * soon after a request failed. Failing requests never bring checks closer together than the recovery interval.
  */
 export class HealthMonitor<W extends Wire> implements Disposable {
   readonly #settings: HealthSettings;
@@ -39,14 +39,17 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     this.#hooks = hooks;
   }
 
-  /** Starts to check a server, at once. Calling it again picks up a changed interval. */
+  /** Starts to check a server, at once. Calling it again, after its profile changed, brings the next check forward. */
   watch(server: Server<W>): void {
     const known = this.#watched.get(server);
     if (!this.#settings.enabled || server.profile.healthCheckInterval === 0 || !server.enabled) {
       this.forget(server);
       return;
     }
-    if (known) return;
+    if (known) {
+      this.hurry(server);
+      return;
+    }
     const watched: Watched = { timer: undefined, due: 0, last: -Infinity, abort: undefined };
     this.#watched.set(server, watched);
     this.#schedule(server, watched, 0);
@@ -86,10 +89,14 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     const limit = this.#clock.after(timeout, giveUp, { background: true });
     let result: ProbeResult;
     try {
-      result = await this.#probe.probe(
-        { profile: server.profile, clock: this.#clock, ping: (signal) => server.ping(signal) },
-        abort.signal,
-      );
+      // A probe that overlooks its signal must not end the checks.
+      result = await Promise.race([
+        this.#probe.probe(
+          { profile: server.profile, clock: this.#clock, ping: (signal) => server.ping(signal) },
+          abort.signal,
+        ),
+        aborted(abort.signal),
+      ]);
     } catch (cause) {
       result = { state: "failed", latency: this.#clock.now() - watched.last, cause };
     }
@@ -104,6 +111,13 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     const delay = server.health === "healthy" ? interval : Math.min(interval, recoveryInterval);
     this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
   }
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- the reason is ours, and an error
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
 }
 
 interface Watched {

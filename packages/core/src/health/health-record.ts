@@ -27,7 +27,7 @@ export class HealthRecord {
   readonly #hooks: HealthRecordHooks;
   readonly #uptime: Uptime;
   /** Whether checks run for this server; if not, requests are the way back. */
-  checked: boolean;
+  #checked: boolean;
 
   state: HealthState = "healthy";
   consecutiveFailures = 0;
@@ -36,6 +36,10 @@ export class HealthRecord {
   problem: string | undefined;
   #lastCheck: string | undefined;
   #responseTime: number | undefined;
+  /** Results in a row that were good in every respect; a slow answer is a success and not good. */
+  #good = 0;
+  /** The last check found the server slow; requests alone do not take that back. */
+  #slow = false;
   /** A restored state needs one success to be overturned, not several. */
   #hint = false;
   #ejections = 0;
@@ -44,7 +48,7 @@ export class HealthRecord {
 
   constructor(settings: HealthSettings, checked: boolean, clock: Clock, hooks: HealthRecordHooks) {
     this.#settings = settings;
-    this.checked = checked;
+    this.#checked = checked;
     this.#clock = clock;
     this.#hooks = hooks;
     this.#uptime = new Uptime(clock.now());
@@ -55,16 +59,26 @@ export class HealthRecord {
     return this.state !== "unhealthy" || this.#trial === "ready";
   }
 
-  /** A request was given to this server. */
-  taken(): void {
-    if (this.#trial !== "ready") return;
+  /** Whether checks run changed. Somebody must always be the way back. */
+  setChecked(checked: boolean): void {
+    if (checked === this.#checked) return;
+    this.#checked = checked;
+    this.#endTrials();
+    if (this.state === "unhealthy" && !checked) this.#eject();
+  }
+
+  /** A request was given to this server. True when it is the trial, whose outcome tells whether it has recovered. */
+  taken(): boolean {
+    if (this.#trial !== "ready") return false;
     this.#trial = "running";
     this.#hooks.changed(this.state, undefined);
+    return true;
   }
 
   /** The result of a health check. */
   check(result: "healthy" | "degraded" | "failed", latency: number, reason: string | undefined): void {
     this.#lastCheck = this.#clock.wall().toISOString();
+    this.#slow = result === "degraded";
     if (result === "failed") {
       this.#failed(reason, true);
       return;
@@ -74,21 +88,22 @@ export class HealthRecord {
     this.#succeeded(result);
   }
 
-  /** How a request to this server ended, as far as it speaks about the server. */
-  outcome(reason: string | undefined, latency: number): void {
-    const trial = this.#trial === "running";
-    this.#trial = trial ? "none" : this.#trial;
+  /**
+   * How a request to this server ended, as far as it speaks about the server.
+   * @param trial what {@link HealthRecord.taken} said when it was given.
+   */
+  outcome(reason: string | undefined, latency: number, trial: boolean): void {
+    if (trial && this.#trial === "running") this.#trial = "none";
     if (reason !== undefined) {
-      if (trial) this.#eject();
       this.#failed(reason, false);
+      if (trial && this.state === "unhealthy" && !this.#checked) this.#eject();
       return;
     }
     this.#responseTime = latency;
-    if (this.state !== "unhealthy") this.#succeeded("healthy");
-    else if (!this.checked) {
-      this.#succeeded("healthy");
-      if (this.state === "unhealthy") this.#offerTrial();
-    }
+    if (this.state === "unhealthy" && this.#checked) return;
+    this.#succeeded(this.#slow ? "degraded" : "healthy");
+    // It answered: the next trial need not wait.
+    if (this.state === "unhealthy" && this.#trial === "none") this.#offerTrial();
   }
 
   /** A trial ended without saying anything about the server: its caller went away. */
@@ -98,10 +113,10 @@ export class HealthRecord {
 
   restore(snapshot: HealthSnapshot): void {
     if (snapshot.status === "healthy") return;
-    this.#hint = true;
     this.consecutiveFailures = snapshot.consecutiveFailures;
     // Without checks nobody would ask again.
-    this.#become(this.checked ? snapshot.status : "degraded", "it was so before the restart");
+    this.#become(this.#checked ? snapshot.status : "degraded", "it was so before the restart");
+    this.#hint = true;
   }
 
   snapshot(): HealthSnapshot {
@@ -122,24 +137,30 @@ export class HealthRecord {
   #succeeded(result: "healthy" | "degraded"): void {
     this.consecutiveFailures = 0;
     this.consecutiveSuccesses++;
+    this.#good = result === "healthy" ? this.#good + 1 : 0;
     if (this.state === result) return;
-    const enough = this.#hint || this.consecutiveSuccesses >= this.#settings.successes;
-    // Slow is known at once; well again only after several good results.
-    if (enough || (result === "degraded" && this.state === "healthy")) {
-      this.#ejections = 0;
-      this.#trial = "none";
-      this.#become(result, result === "degraded" ? this.problem : undefined);
-    }
+    const { successes } = this.#settings;
+    // Slow is known at once. Up again, or well again, takes several results that say so.
+    const enough =
+      this.#hint ||
+      (result === "healthy"
+        ? this.#good >= successes
+        : this.state === "healthy" || this.consecutiveSuccesses >= successes);
+    if (!enough) return;
+    this.#endTrials();
+    this.#become(result, result === "degraded" ? this.problem : undefined);
   }
 
   #failed(reason: string | undefined, check: boolean): void {
+    this.#hint = false;
     this.consecutiveSuccesses = 0;
+    this.#good = 0;
     this.consecutiveFailures++;
     this.problem = reason;
     if (this.state === "unhealthy") return;
     if (this.consecutiveFailures >= this.#settings.failures && (check || this.#hooks.mayEject())) {
       this.#become("unhealthy", reason);
-      if (!this.checked) this.#eject();
+      if (!this.#checked) this.#eject();
     } else if (this.state === "healthy") this.#become("degraded", reason);
   }
 
@@ -147,7 +168,7 @@ export class HealthRecord {
     const previous = this.state;
     if (previous === state) return;
     this.state = state;
-    this.#hint &&= state === "unhealthy";
+    this.#hint = false;
     const now = this.#clock.now();
     if (state === "unhealthy") this.#uptime.down(now);
     else this.#uptime.up(now);
@@ -163,7 +184,15 @@ export class HealthRecord {
   }
 
   #offerTrial(): void {
+    this.#rest?.[Symbol.dispose]();
     this.#trial = "ready";
     this.#hooks.changed(this.state, undefined);
+  }
+
+  /** It has recovered, or checks find out whether it has. */
+  #endTrials(): void {
+    this.#rest?.[Symbol.dispose]();
+    this.#ejections = 0;
+    this.#trial = "none";
   }
 }

@@ -25,6 +25,8 @@ export class HealthRecorder {
   #saving: Promise<void> = Promise.resolve();
   #changed = false;
   #complained = false;
+  /** Servers that left since the last saving. */
+  readonly #forgotten = new Set<string>();
 
   constructor(parts: HealthRecorderParts) {
     this.#parts = parts;
@@ -43,6 +45,12 @@ export class HealthRecorder {
     this.#changed = true;
   }
 
+  /** A server left: what is stored about it means nothing any more. */
+  forget(serverId: string): void {
+    this.#forgotten.add(serverId);
+    this.#changed = true;
+  }
+
   /** Saves what is new. Never rejects. */
   save(): Promise<void> {
     this.#saving = this.#saving.then(() => this.#save());
@@ -57,16 +65,21 @@ export class HealthRecorder {
   async #save(): Promise<void> {
     const { store, counters, log, snapshots } = this.#parts;
     if (!this.#changed && !counters.unsaved) return;
+    this.#changed = false;
+    const forgotten = [...this.#forgotten];
     try {
       let commit: (() => void) | undefined;
       await store.updateHealth((stored) => {
         const added = counters.addTo(stored.counters);
         commit = added.commit;
-        return { servers: { ...stored.servers, ...snapshots() }, counters: added.counters };
+        const known = Object.entries(stored.servers).filter(([serverId]) => !forgotten.includes(serverId));
+        return { servers: { ...Object.fromEntries(known), ...snapshots() }, counters: added.counters };
       });
       commit?.();
-      this.#changed = false;
+      for (const serverId of forgotten) this.#forgotten.delete(serverId);
+      this.#complained = false;
     } catch (error) {
+      this.#changed = true;
       if (!this.#complained) log.warn(`Health and counters cannot be saved: ${describeError(error)}`);
       this.#complained = true;
     }

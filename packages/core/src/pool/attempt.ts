@@ -12,6 +12,8 @@ export interface AttemptParts<W extends Wire> {
   readonly deadlines: Deadlines;
   /** Milliseconds this attempt may take without progress. */
   readonly timeout: number;
+  /** The same from the moment in which something was sent: longer when no other server may be asked any more. */
+  readonly timeoutOnceSent: number;
   /** The call's deadline on the clock's scale. */
   readonly deadline: number;
   /** Bytes per millisecond. */
@@ -88,11 +90,14 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   }
 
   sent(): void {
+    if (this.wasSent) return;
     this.wasSent = true;
+    const { timeoutOnceSent, deadline } = this.#parts;
+    this.expiresAt = Math.min(this.startedAt + timeoutOnceSent, deadline);
   }
 
   progress(bytes: number): void {
-    const { clock, timeout, deadline, minimumRate } = this.#parts;
+    const { clock, timeoutOnceSent, deadline, minimumRate } = this.#parts;
     const now = clock.now();
     if (this.#handedOver) {
       this.expiresAt = now + this.server.profile.timeout;
@@ -100,7 +105,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     }
     // Every byte buys the time it may take at the minimum rate, but no burst buys more than one timeout: what stalls
     // after it is cut like anything else.
-    const bought = Math.min(this.expiresAt + bytes / minimumRate, now + timeout);
+    const bought = Math.min(this.expiresAt + bytes / minimumRate, now + timeoutOnceSent);
     this.expiresAt = Math.min(Math.max(this.expiresAt, bought), deadline);
   }
 
@@ -141,7 +146,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     if (this.#handedOver) {
       // The reader may have stopped reading, so the server is not to blame.
       const message = `the body stood still for ${this.server.profile.timeout} ms`;
-      this.stop({ kind: "timeout", blame: "connection", message });
+      this.stop({ kind: "timeout", blame: "request", message });
       return;
     }
     const message =

@@ -1,9 +1,7 @@
 import type { Aggregate, Aggregator, ServerResult } from "../contracts/aggregator.ts";
-import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
-import type { Failure } from "../contracts/failure.ts";
 
-/** What one member of a broadcast does. Rejects when its server gave no answer. */
-export type Member<T> = (serverId: string, signal: AbortSignal) => Promise<{ value: T; failure: Failure | undefined }>;
+/** What one member of a broadcast does. Never rejects. */
+export type Member<T> = (serverId: string, signal: AbortSignal) => Promise<ServerResult<T>>;
 
 export interface BroadcastPlan<T> {
   readonly serverIds: readonly string[];
@@ -24,14 +22,7 @@ export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>
   async function work(): Promise<void> {
     for (const serverId of queue) {
       if (stop.signal.aborted) return;
-      arrivals.push(await ask(serverId));
-    }
-  }
-  async function ask(serverId: string): Promise<ServerResult<T>> {
-    try {
-      return { serverId, ok: true, value: (await plan.member(serverId, signal)).value };
-    } catch (error) {
-      return { serverId, ok: false, failure: failureOf(error) };
+      arrivals.push(await plan.member(serverId, signal));
     }
   }
 
@@ -45,16 +36,6 @@ export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>
     stop.abort();
     await Promise.all(workers);
   }
-}
-
-function failureOf(error: unknown): Failure {
-  return {
-    kind: "unsent",
-    blame: "server",
-    message: describeError(error),
-    ...(isDavpoolError(error) && { code: error.code }),
-    cause: error,
-  };
 }
 
 /** Results in the order in which they arrive. */

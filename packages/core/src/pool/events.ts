@@ -22,10 +22,16 @@ export class EventChannel {
   emit<K extends keyof PoolEvents>(event: K, detail: PoolEvents[K]): void {
     for (const listener of this.#listeners.get(event) ?? []) {
       try {
-        (listener as Listener<K>)(detail);
+        const result: unknown = (listener as Listener<K>)(detail);
+        // An async function is a listener to the types; what it rejects with must not end the process.
+        if (result instanceof Promise) result.catch((error: unknown) => this.#failed(event, error));
       } catch (error) {
-        this.#log.error(`A listener of "${event}" failed.`, { event, error: describeError(error) });
+        this.#failed(event, error);
       }
     }
+  }
+
+  #failed(event: keyof PoolEvents, error: unknown): void {
+    this.#log.error(`A listener of "${event}" failed.`, { event, error: describeError(error) });
   }
 }

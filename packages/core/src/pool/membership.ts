@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Log } from "../contracts/log.ts";
 import type { ActiveServerChange, ProfileInput, RemovedServer } from "../contracts/pool.ts";
 import type { ProfileStore, StoredServer, StoredState } from "../contracts/profile-store.ts";
@@ -50,30 +51,41 @@ export class Membership<W extends Wire> {
   /** Declared servers first, then those the store remembers. */
   start(declared: readonly ProfileInput[]): Promise<void> {
     return this.#inTurn(async () => {
+      const { store } = this.#parts;
       for (const profile of declared) {
-        for (const warning of (await this.#parts.transport.admit?.(profile as CompleteProfile, "declared")) ?? [])
-          this.#parts.log.warn(warning, { serverId: profile.serverId });
+        await this.#warn(profile as CompleteProfile, "declared");
         this.#join(profile as CompleteProfile, "declared");
       }
-      this.#adopt(await this.#parts.store.load());
-      this.#watch = this.#parts.store.watch?.((state) => void this.#inTurn(async () => this.#adopt(state)));
+      this.#adopt(await store.load());
+      this.#watch = store.watch?.(() => void this.#refresh());
     });
+  }
+
+  /**
+   * Takes over what other processes changed. Reads anew when its turn has come: by then a change of this process may
+   * have been saved, and what the store told of is older.
+   */
+  async #refresh(): Promise<void> {
+    const { store, log } = this.#parts;
+    try {
+      await this.#inTurn(async () => this.#adopt(await store.load()));
+    } catch (error) {
+      log.error(`Changes by another process could not be taken over: ${describeError(error)}`);
+    }
   }
 
   add(input: ProfileInput): Promise<Server<W>> {
     return this.#inTurn(async () => {
       const { store, transport, servers } = this.#parts;
       if (servers.has(input.serverId)) throw new DuplicateServerError(input.serverId);
-      const written = { priority: this.#lowestTier(), ...input };
+      const written = { ...input, priority: input.priority ?? this.#lowestTier() };
       const profile = await this.#admit(written);
       await store.update((state) => {
         if (state.servers.some((server) => server.serverId === profile.serverId))
           throw new DuplicateServerError(profile.serverId);
         return { ...state, servers: [...state.servers, toStored(profile, transport.secretFields)] };
       });
-      const server = this.#join(profile, "added");
-      this.#parts.events.emit("servers-changed", { serverId: profile.serverId, change: "added" });
-      return server;
+      return this.#join(profile, "added");
     });
   }
 
@@ -88,12 +100,16 @@ export class Membership<W extends Wire> {
       const written = { ...(server.profile as object as ProfileInput), ...changes, serverId };
       const profile = server.origin === "added" ? await this.#admit(written) : this.#read(written);
       if (server.origin === "added") {
-        await store.update((state) => ({
-          ...state,
-          servers: state.servers.map((stored) =>
-            stored.serverId === serverId ? toStored(profile, transport.secretFields) : stored,
-          ),
-        }));
+        await store.update((state) => {
+          // Another process may have removed it.
+          if (!state.servers.some((stored) => stored.serverId === serverId))
+            throw new UnknownServerError(serverId, this.#ids());
+          const entry = toStored(profile, transport.secretFields);
+          return {
+            ...state,
+            servers: state.servers.map((stored) => (stored.serverId === serverId ? entry : stored)),
+          };
+        });
       }
       this.#change(server, profile);
       return server;
@@ -111,8 +127,9 @@ export class Membership<W extends Wire> {
         servers: state.servers.filter((stored) => stored.serverId !== serverId),
       }));
       this.#leave(server);
-      if (wasActive) events.emit("active-changed", { previousServerId: serverId, activeServerId: undefined });
-      return { serverId, wasActive, preferredServerId: preferred() };
+      const preferredServerId = preferred();
+      if (wasActive) events.emit("active-changed", { previousServerId: serverId, activeServerId: preferredServerId });
+      return { serverId, wasActive, preferredServerId };
     });
   }
 
@@ -129,20 +146,25 @@ export class Membership<W extends Wire> {
     });
   }
 
-  /** Makes the declared servers those of a new configuration. */
+  /** Makes the declared servers those of a new configuration. Nothing changes when one of them is refused. */
   apply(declared: readonly ProfileInput[]): Promise<void> {
     return this.#inTurn(async () => {
+      const { servers, store } = this.#parts;
       const wanted = new Map(declared.map((profile) => [profile.serverId, this.#read(profile)]));
-      for (const server of this.#parts.servers.values())
+      for (const profile of wanted.values()) await this.#warn(profile, "declared");
+      const state = await store.load();
+      for (const server of servers.values())
         if (server.origin === "declared" && !wanted.has(server.serverId)) this.#leave(server);
       for (const [serverId, profile] of wanted) {
-        const known = this.#parts.servers.get(serverId);
+        const known = servers.get(serverId);
         if (known?.origin === "declared") this.#change(known, profile);
         else {
           if (known) this.#leave(known);
           this.#join(profile, "declared");
         }
       }
+      // A stored server may have waited behind a declared one of its name, and the active one may be gone.
+      this.#adopt(state);
     });
   }
 
@@ -158,10 +180,13 @@ export class Membership<W extends Wire> {
   }
 
   #find(serverId: string): Server<W> {
-    const { servers } = this.#parts;
-    const server = servers.get(serverId);
-    if (!server) throw new UnknownServerError(serverId, [...servers.keys()]);
+    const server = this.#parts.servers.get(serverId);
+    if (!server) throw new UnknownServerError(serverId, this.#ids());
     return server;
+  }
+
+  #ids(): readonly string[] {
+    return [...this.#parts.servers.keys()];
   }
 
   #lowestTier(): number {
@@ -176,7 +201,7 @@ export class Membership<W extends Wire> {
 
   /** Checks a profile from an untrusted caller. */
   async #admit(written: ProfileInput): Promise<CompleteProfile> {
-    const { transport, log } = this.#parts;
+    const { transport } = this.#parts;
     const profile = this.#read(written);
     const places = transport.secretFields.filter(
       (field) => profile[field] !== undefined && typeof profile[field] !== "string",
@@ -185,14 +210,20 @@ export class Membership<W extends Wire> {
       throw new InvalidProfileError(profile.serverId, [
         `${places.join(", ")}: only the operator's configuration may name a place to read a secret from; give the secret itself.`,
       ]);
-    for (const warning of (await transport.admit?.(profile, "added")) ?? [])
-      log.warn(warning, { serverId: profile.serverId });
+    await this.#warn(profile, "added");
     return profile;
+  }
+
+  /** Lets the transport refuse a profile, or say what the operator should know. */
+  async #warn(profile: CompleteProfile, origin: ServerOrigin): Promise<void> {
+    const { transport, log } = this.#parts;
+    for (const warning of (await transport.admit?.(profile, origin)) ?? [])
+      log.warn(warning, { serverId: profile.serverId });
   }
 
   /** Makes the added servers those of a state that was read from the store. */
   #adopt(state: StoredState): void {
-    const { servers, candidates, log } = this.#parts;
+    const { servers, candidates, log, events, preferred } = this.#parts;
     const stored = new Set(state.servers.map((server) => server.serverId));
     for (const server of servers.values())
       if (server.origin === "added" && !stored.has(server.serverId)) this.#leave(server);
@@ -206,8 +237,11 @@ export class Membership<W extends Wire> {
       }
     }
     const { activeServerId } = state;
-    candidates.activeServerId =
-      activeServerId !== undefined && servers.has(activeServerId) ? activeServerId : undefined;
+    const active = activeServerId !== undefined && servers.has(activeServerId) ? activeServerId : undefined;
+    if (active === candidates.activeServerId) return;
+    const previousServerId = preferred();
+    candidates.activeServerId = active;
+    events.emit("active-changed", { previousServerId, activeServerId: preferred() });
   }
 
   #adoptServer(entry: StoredServer): void {
@@ -228,16 +262,17 @@ export class Membership<W extends Wire> {
   }
 
   #join(profile: CompleteProfile, origin: ServerOrigin): Server<W> {
-    const { servers, candidates, create, joined } = this.#parts;
+    const { servers, candidates, create, joined, events } = this.#parts;
     const server = create(profile, origin);
     servers.set(server.serverId, server);
     candidates.invalidate();
     joined(server);
+    events.emit("servers-changed", { serverId: server.serverId, change: "added" });
     return server;
   }
 
   #change(server: Server<W>, profile: CompleteProfile): void {
-    if (JSON.stringify(server.profile) === JSON.stringify(profile)) return;
+    if (isDeepStrictEqual(server.profile, profile)) return;
     server.change(profile);
     this.#parts.candidates.invalidate();
     this.#parts.joined(server);

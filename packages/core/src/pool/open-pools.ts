@@ -3,6 +3,7 @@ import type { Log } from "../contracts/log.ts";
 import type { Pool } from "../contracts/pool.ts";
 import type { PluginUse, ResolvedConfig, ResolvedPool } from "../config/resolve-config.ts";
 import { profileReader } from "../config/server-profile.ts";
+import { describeError } from "../errors/davpool-error.ts";
 import type { PluginContext } from "../plugin/define-plugin.ts";
 import { Scope, type Services, type Token } from "../plugin/scope.ts";
 import {
@@ -66,7 +67,12 @@ export async function openPools(config: ResolvedConfig, options: OpenOptions = {
     }
     return { pools, services: root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
   } catch (error) {
-    await root[Symbol.asyncDispose]();
+    try {
+      await root[Symbol.asyncDispose]();
+    } catch (closing) {
+      // Why it could not start is what counts.
+      root.get(LOG).error("Not everything could be closed after a failed start.", { error: describeError(closing) });
+    }
     throw error;
   }
 }
@@ -106,6 +112,7 @@ async function openPool(
     log: context.log,
   });
   scope.provide(POOL, pool);
+  signal.throwIfAborted();
   await pool.start();
   return pool;
 }
@@ -117,6 +124,7 @@ async function create<T>(
   signal: AbortSignal,
   token: Token<T> | undefined,
 ): Promise<T> {
+  signal.throwIfAborted();
   const instance = plugin.create(context, options) as T;
   if (token) scope.provide(token, instance);
   else scope.own(instance);

@@ -20,8 +20,8 @@ import type {
   RemovedServer,
   ServerStatus,
 } from "../contracts/pool.ts";
-import type { ProfileStore } from "../contracts/profile-store.ts";
-import type { HealthState, Selector } from "../contracts/selector.ts";
+import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts";
+import type { HealthState, Observation, Selector } from "../contracts/selector.ts";
 import type { ServerOrigin } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Wire } from "../contracts/wire.ts";
@@ -29,6 +29,7 @@ import { allAnswers } from "../aggregator/all.ts";
 import type { ResolvedPool } from "../config/resolve-config.ts";
 import type { ProfileReader } from "../config/server-profile.ts";
 import { BroadcastBodyError, PoolClosedError } from "../errors/call-errors.ts";
+import { describeError } from "../errors/davpool-error.ts";
 import { UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
 import { HealthMonitor } from "../health/health-monitor.ts";
 import { HealthRecord } from "../health/health-record.ts";
@@ -36,7 +37,9 @@ import { HealthRecorder } from "../health/health-recorder.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { Deadlines } from "../time/deadlines.ts";
 import { broadcast } from "./broadcast.ts";
+import type { RunningAttempt } from "./attempt.ts";
 import { Call, type CallParts } from "./call.ts";
+import { failureOfCall } from "./call-failure.ts";
 import { Candidates } from "./candidates.ts";
 import { Counters } from "./counters.ts";
 import { EventChannel } from "./events.ts";
@@ -75,6 +78,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   /** Servers that have left and still serve what they had begun. */
   readonly #leaving = new Set<Promise<void>>();
   readonly #closing = new AbortController();
+  readonly #deadlines: Deadlines;
   readonly #candidates: Candidates<W>;
   readonly #limiter: Limiter<W>;
   readonly #budget: RetryBudget;
@@ -86,6 +90,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   readonly #recorder: HealthRecorder;
   readonly #callParts: CallParts<W>;
   readonly #running = new Set<Promise<unknown>>();
+  /** Health of servers before the start, until they have joined. */
+  #remembered: Readonly<Record<string, HealthSnapshot>> = {};
   #closed: Promise<void> | undefined;
 
   constructor(parts: PoolParts<W>) {
@@ -93,6 +99,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.name = settings.name;
     this.#parts = parts;
     const deadlines = new Deadlines(clock);
+    this.#deadlines = deadlines;
     this.#candidates = new Candidates(settings, this.#servers);
     this.#limiter = new Limiter(settings.name, settings.limits.queue, clock, deadlines);
     this.#budget = new RetryBudget(settings.limits.retryBudget);
@@ -100,7 +107,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#telemetry = new Telemetry(settings.name, { inFlight: () => this.#servers.values() });
     this.#monitor = new HealthMonitor(settings.health, parts.probe, clock, random, {
       probed: (server, { latency, state }) =>
-        parts.selector.observe?.(server, { latency, end: state === "failed" ? "failure" : "answer" }),
+        this.#observe(server, { latency, end: state === "failed" ? "failure" : "answer" }),
     });
     this.#membership = new Membership({
       servers: this.#servers,
@@ -142,7 +149,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       deadline: settings.deadline,
       minimumRate: settings.limits.minimumRate / 1_000,
       writes: settings.writes,
-      attemptEnded: (server, failure, latency) => this.#attemptEnded(server, failure, latency),
+      log,
+      attemptEnded: (attempt) => this.#attemptEnded(attempt),
       failedOver: (from, to, operation, failure) => {
         this.#telemetry.failover(from, to);
         log.info(`${operation} moved from ${from} to ${to}: ${failure.message}`, { from, to, failure: failure.kind });
@@ -151,15 +159,19 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     };
   }
 
-  /** Loads the servers, restores health, and begins to check. Call it once, before anything else. */
+  /** Restores health, loads the servers, and begins to check. Call it once, before anything else. */
   async start(): Promise<void> {
-    await this.#membership.start(this.#parts.settings.servers);
-    const stored = await this.#parts.store.loadHealth();
-    this.#counters.restore(stored.counters);
-    for (const server of this.#servers.values()) {
-      const snapshot = stored.servers[server.serverId];
-      if (snapshot) server.record.restore(snapshot);
+    const { store, settings, log } = this.#parts;
+    try {
+      const stored = await store.loadHealth();
+      this.#counters.restore(stored.counters);
+      // Before the first check, whose result is newer.
+      this.#remembered = stored.servers;
+    } catch (error) {
+      log.warn(`Earlier health and counters cannot be read: ${describeError(error)}`);
     }
+    await this.#membership.start(settings.servers);
+    this.#remembered = {};
     this.#recorder.start();
   }
 
@@ -189,6 +201,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const serverIds = this.#members(options);
     if (!traits.replayable && serverIds.length > 1) throw new BroadcastBodyError(traits.operation);
     const start = clock.now();
+    const time = options.deadline ?? settings.deadline;
     let failed = false;
     const work = broadcast<T>({
       serverIds,
@@ -197,13 +210,23 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       aggregator: options.aggregator ?? allAnswers,
       key: options.key ?? ((value) => JSON.stringify(value)),
       member: async (serverId, signal) => {
-        const call = new Call<W, T>(this.#callParts, request, { ...options, serverId, signal }, options.consume);
+        // Those that wait for others to end have the rest of the time, not all of it anew.
+        const deadline = Math.max(0, start + time - clock.now());
+        const call = new Call<W, T>(
+          this.#callParts,
+          request,
+          { ...options, serverId, signal, deadline },
+          options.consume,
+        );
         this.#budget.deposit();
         try {
-          const { value } = await call.run();
-          return { value, failure: call.failure };
+          return { serverId, ok: true, value: (await call.run()).value };
+        } catch (error) {
+          return { serverId, ok: false, failure: memberFailure(error, call.failure) };
         } finally {
-          failed ||= call.failure !== undefined;
+          // One that the aggregator did not wait for has not failed.
+          const unwanted = signal.aborted && options.signal?.aborted !== true;
+          failed ||= call.failure !== undefined && !unwanted;
         }
       },
     });
@@ -284,20 +307,23 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#monitor[Symbol.dispose]();
     await this.#drained(drain);
     const closed = new PoolClosedError(this.name);
-    this.#limiter.close(closed);
     this.#closing.abort(closed);
+    this.#deadlines.close(closed);
     await Promise.allSettled([...this.#servers.values()].map((server) => server.close()));
     await Promise.allSettled(this.#leaving);
     await this.#recorder.stop();
     this.#telemetry[Symbol.dispose]();
   }
 
-  /** Waits for the calls in flight, but no longer than `drain` milliseconds. */
+  /** Waits for calls in flight and bodies that still flow, but no longer than `drain` milliseconds. */
   async #drained(drain: number): Promise<void> {
-    if (this.#running.size === 0) return;
+    const servers = [...this.#servers.values()];
+    if (this.#running.size === 0 && this.#leaving.size === 0 && servers.every((server) => server.inFlight === 0))
+      return;
     await new Promise<void>((resolve) => {
       const timer = this.#parts.clock.after(drain, resolve);
-      void Promise.allSettled(this.#running).then(() => {
+      const ends = [...this.#running, ...this.#leaving, ...servers.map((server) => server.drained())];
+      void Promise.allSettled(ends).then(() => {
         timer[Symbol.dispose]();
         resolve();
       });
@@ -337,41 +363,63 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
 
   #joined(server: Server<W>): void {
     this.#budget.atLeast(server.maxConnections);
-    server.record.checked = this.#parts.settings.health.enabled && server.profile.healthCheckInterval > 0;
+    server.record.setChecked(this.#parts.settings.health.enabled && server.profile.healthCheckInterval > 0);
+    const remembered = this.#remembered[server.serverId];
+    if (remembered) server.record.restore(remembered);
     this.#monitor.watch(server);
-    this.#limiter.offer();
+    this.#offerSlots(Infinity);
   }
 
   #left(server: Server<W>): void {
     this.#monitor.forget(server);
-    this.#parts.selector.forget?.(server.serverId);
+    this.#recorder.forget(server.serverId);
+    try {
+      this.#parts.selector.forget?.(server.serverId);
+    } catch (error) {
+      this.#strategyFailed(error);
+    }
     const leaving = server.drained().then(() => server.close());
     this.#leaving.add(leaving);
     void leaving.finally(() => this.#leaving.delete(leaving));
+    // Whoever waited for this server alone waits for nothing.
+    this.#offerSlots(Infinity);
   }
 
-  #attemptEnded(server: Server<W>, failure: Failure | undefined, latency: number): void {
+  #attemptEnded({ server, failure, latency, trial }: RunningAttempt<W>): void {
     server.release();
     server.attemptsTotal++;
     if (failure) server.attemptsFailed++;
-    // A server that has left is forgotten, and stays so while its last attempts drain.
-    if (this.#servers.get(server.serverId) === server)
-      this.#parts.selector.observe?.(server, {
-        latency,
-        end: failure === undefined ? "answer" : ENDS[failure.blame],
-        ...(failure && { failure }),
-      });
-    if (failure === undefined) server.record.outcome(undefined, latency);
+    const end = failure === undefined ? "answer" : ENDS[failure.blame];
+    this.#observe(server, { latency, end, ...(failure && { failure }) });
+    if (failure === undefined) server.record.outcome(undefined, latency, trial);
     else if (failure.blame === "server") {
-      server.record.outcome(failure.message, latency);
+      server.record.outcome(failure.message, latency, trial);
       this.#monitor.hurry(server);
-    } else server.record.undecided();
-    if (this.#limiter.waiting > 0) this.#limiter.offer();
+    } else if (trial) server.record.undecided();
+    this.#offerSlots(1);
+  }
+
+  #offerSlots(slots: number): void {
+    if (this.#limiter.waiting > 0) this.#limiter.offer(slots);
+  }
+
+  #observe(server: Server<W>, observation: Observation): void {
+    // Of one that has left, the selector has been told to forget everything.
+    if (this.#servers.get(server.serverId) !== server) return;
+    try {
+      this.#parts.selector.observe?.(server, observation);
+    } catch (error) {
+      this.#strategyFailed(error);
+    }
+  }
+
+  #strategyFailed(error: unknown): void {
+    this.#parts.log.error("The strategy failed.", { error: describeError(error) });
   }
 
   #healthChanged(server: Server<W>, previous: HealthState, reason: string | undefined): void {
     this.#candidates.invalidate();
-    if (server.record.usable && this.#limiter.waiting > 0) this.#limiter.offer();
+    if (server.record.usable) this.#offerSlots(Infinity);
     const state = server.health;
     if (state === previous) return;
     this.#recorder.noteChange();
@@ -385,4 +433,16 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (state === "unhealthy" && enabled.every((other) => other.health === "unhealthy"))
       this.#events.emit("all-down", { servers: enabled.map((other) => other.serverId) });
   }
+}
+
+/** What went wrong with one server, by the code of the error that its call ended with. */
+function memberFailure(error: unknown, failure: Failure | undefined): Failure {
+  const meant = failureOfCall(error);
+  return {
+    ...meant,
+    ...failure,
+    message: meant.message,
+    ...(meant.code !== undefined && { code: meant.code }),
+    cause: error,
+  };
 }

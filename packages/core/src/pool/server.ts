@@ -22,6 +22,7 @@ export interface ServerParts<W extends Wire> {
 /** Fields that the engine reads anew for every attempt: changing them needs no new connection. */
 const ENGINE_FIELDS = new Set<string>([
   "priority",
+  "weight",
   "group",
   "timeout",
   "retryAttempts",
@@ -67,6 +68,9 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
   get maxConnections(): number {
     return this.#profile.maxConnections;
+  }
+  get weight(): number {
+    return this.#profile.weight;
   }
   get inFlight(): number {
     return this.#inFlight;

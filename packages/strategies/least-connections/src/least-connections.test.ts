@@ -129,5 +129,14 @@ function count(serverIds: readonly string[]): Record<string, number> {
 }
 
 function server(serverId: string, inFlight = 0): TestServer {
-  return { serverId, priority: 1, group: undefined, health: "healthy", enabled: true, inFlight, maxConnections: 10 };
+  return {
+    serverId,
+    priority: 1,
+    group: undefined,
+    health: "healthy",
+    enabled: true,
+    inFlight,
+    maxConnections: 10,
+    weight: 1,
+  };
 }

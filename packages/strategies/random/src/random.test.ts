@@ -91,7 +91,16 @@ function count(values: readonly string[]): Record<string, number> {
 }
 
 function server(serverId: string): ServerView {
-  return { serverId, priority: 1, group: undefined, health: "healthy", enabled: true, inFlight: 0, maxConnections: 10 };
+  return {
+    serverId,
+    priority: 1,
+    group: undefined,
+    health: "healthy",
+    enabled: true,
+    inFlight: 0,
+    maxConnections: 10,
+    weight: 1,
+  };
 }
 
 /** The same numbers in every run. */

@@ -506,7 +506,16 @@ function create(clock: ManualClock, random: () => number, options: ResponseTimeO
 }
 
 function server(serverId: string): TestServer {
-  return { serverId, priority: 1, group: undefined, health: "healthy", enabled: true, inFlight: 0, maxConnections: 10 };
+  return {
+    serverId,
+    priority: 1,
+    group: undefined,
+    health: "healthy",
+    enabled: true,
+    inFlight: 0,
+    maxConnections: 10,
+    weight: 1,
+  };
 }
 
 /** The same numbers in every run. */

@@ -100,7 +100,16 @@ function count(serverIds: readonly string[]): Record<string, number> {
 }
 
 function server(serverId: string): ServerView {
-  return { serverId, priority: 1, group: undefined, health: "healthy", enabled: true, inFlight: 0, maxConnections: 10 };
+  return {
+    serverId,
+    priority: 1,
+    group: undefined,
+    health: "healthy",
+    enabled: true,
+    inFlight: 0,
+    maxConnections: 10,
+    weight: 1,
+  };
 }
 
 /** The same numbers in every run. */

@@ -4,6 +4,8 @@ import { delay } from "./delay.ts";
 import type { RequestFault } from "./fault.ts";
 import { reset } from "./reset.ts";
 import { slowBody } from "./slow-body.ts";
+import { slowHeaders } from "./slow-headers.ts";
+import { staleKeepAlive } from "./stale-keep-alive.ts";
 import { status } from "./status.ts";
 import { truncate } from "./truncate.ts";
 
@@ -22,6 +24,10 @@ export function behaviourOf(fault: RequestFault): FaultBehaviour {
       return truncate(fault);
     case "slow-body":
       return slowBody(fault);
+    case "slow-headers":
+      return slowHeaders(fault);
+    case "stale-keep-alive":
+      return staleKeepAlive(fault);
     default:
       return unknownFault(fault);
   }

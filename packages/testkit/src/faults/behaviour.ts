@@ -7,6 +7,8 @@ export const STAGES = ["arrival", "processing", "answer", "sending"] as const;
 /** What a fault does to the requests it meets. */
 export interface FaultBehaviour {
   readonly stage: (typeof STAGES)[number];
+  /** Leaves out requests that the fault does not concern for reasons of its own. */
+  concerns?(exchange: Exchange): boolean;
   /**
    * Acts on the exchange and calls `next` to let it go on, or does not. `off` is aborted when the fault is switched
    * off.

@@ -1,16 +1,24 @@
+import type { FaultTurns } from "./turns.ts";
+
 /** Which requests a fault meets. Without any of these, all of them. */
-export interface FaultFilter {
+export interface FaultFilter extends FaultTurns {
   /** Methods, in any case. Default: all. */
   readonly methods?: readonly string[];
   /** A decoded path relative to the base: exact, or with a trailing `*` a prefix (`/folder/*`). Default: all. */
   readonly path?: string;
-  /** Meets that many matching requests and then no more. Default: no limit. */
-  readonly times?: number;
 }
 
 /** Connections are refused: nothing listens while the fault is on, and open connections are destroyed. */
 export interface RefuseFault {
   readonly kind: "refuse";
+}
+
+/**
+ * Whoever connects gets no reply, neither acceptance nor refusal, while the fault is on; open connections are
+ * destroyed. Needs Linux.
+ */
+export interface ConnectTimeoutFault {
+  readonly kind: "connect-timeout";
 }
 
 /** The connection is reset (TCP RST). */
@@ -69,6 +77,33 @@ export interface TruncateFault extends FaultFilter {
   readonly afterBytes: number;
   /** Sends a chunked body without its end, instead of announcing the full `Content-Length`. Default false. */
   readonly chunked?: boolean;
+  /**
+   * Announces neither a length nor chunks: the body ends where the connection does, and nothing tells the client that
+   * some of it is missing. Default false.
+   */
+  readonly untilClose?: boolean;
+}
+
+/** The answer's status line and headers trickle; then the body comes at once, and the connection is closed. */
+export interface SlowHeadersFault extends FaultFilter {
+  readonly kind: "slow-headers";
+  /** On the server's clock. */
+  readonly bytesPerSecond: number;
+  /** Bytes sent at a time. Default: a tenth of a second's worth, at least 1. */
+  readonly chunkBytes?: number;
+}
+
+/**
+ * Connections that are kept alive are closed without notice. Meets requests on a connection that has brought one
+ * before: it is closed when they arrive, and they are lost.
+ */
+export interface StaleKeepAliveFault extends FaultFilter {
+  readonly kind: "stale-keep-alive";
+  /**
+   * Closes each connection instead once it has been idle for so many milliseconds on the server's clock after a
+   * request that the fault has met; any request, then. No header announces it, unlike `keepAliveTimeout`.
+   */
+  readonly idleMs?: number;
 }
 
 /** The answer's body trickles. */
@@ -81,21 +116,34 @@ export interface SlowBodyFault extends FaultFilter {
 }
 
 /** Faults that meet single requests. */
-export type RequestFault = ResetFault | DelayFault | BlackholeFault | StatusFault | TruncateFault | SlowBodyFault;
+export type RequestFault =
+  | ResetFault
+  | DelayFault
+  | BlackholeFault
+  | StatusFault
+  | TruncateFault
+  | SlowHeadersFault
+  | SlowBodyFault
+  | StaleKeepAliveFault;
 
 /** Faults of the server as a whole. */
-export type ListenerFault = RefuseFault;
+export type ListenerFault = RefuseFault | ConnectTimeoutFault;
 
 /** Anything that can be switched on with {@link WebDavServer.inject}. */
 export type Fault = RequestFault | ListenerFault;
 
 export type FaultKind = Fault["kind"];
 
-/** A fault that has been switched on. */
-export interface ActiveFault extends AsyncDisposable {
-  readonly fault: Fault;
-  /** Requests it has met. Stays 0 for `refuse`: a connection that was refused is never seen. */
+/** A fault that has been switched on: of a server, or of a {@link FaultProxy}. */
+export interface ActiveFault<F = Fault> extends AsyncDisposable {
+  readonly fault: F;
+  /**
+   * Requests (of a proxy: connections) it has met. Stays 0 for `refuse` and `connect-timeout`: a connection that does
+   * not come about is never seen.
+   */
   readonly hits: number;
+  /** Resolves when it has met at least `count` (default 1). */
+  met(count?: number): Promise<void>;
   /** Switches it off; resolves when the server behaves again. Doing so twice does no harm. */
   off(): Promise<void>;
 }

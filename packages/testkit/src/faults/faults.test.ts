@@ -1,7 +1,11 @@
+import { once } from "node:events";
+import { Agent, request as httpRequest } from "node:http";
+import { connect } from "node:net";
 import { describe, expect, test } from "vitest";
 import { ManualClock } from "../manual-clock.ts";
 import { createWebDavServer } from "../server.ts";
 import type { WebDavServer } from "../server.ts";
+import { ABSURD_RETRY_AFTER, retryAfter } from "./retry-after.ts";
 
 const TEXT = "0123456789";
 
@@ -37,6 +41,33 @@ function codeOf(error: unknown): string {
   return typeof cause === "object" && cause !== null && "code" in cause ? String(cause.code) : String(cause);
 }
 
+/** One connection, kept alive for as long as it lasts. */
+class KeepAliveClient {
+  readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #server: WebDavServer;
+
+  constructor(server: WebDavServer) {
+    this.#server = server;
+  }
+
+  /** The answer's status, or node's code of what went wrong. */
+  delete(path: string): Promise<number | string | undefined> {
+    return new Promise((resolve) => {
+      httpRequest(`${this.#server.url}${path}`, { method: "DELETE", agent: this.#agent }, (response) => {
+        response.resume().once("end", () => resolve(response.statusCode));
+      })
+        .once("error", (error) => resolve(codeOf(Object.assign(new Error("failed"), { cause: error }))))
+        .end();
+    });
+  }
+}
+
+/** Yields each time that `step` resolves, until `outcome` has settled. */
+async function* untilSettled(outcome: Promise<unknown>, step: () => Promise<void>): AsyncGenerator<void> {
+  const settled = outcome.then(() => "settled" as const);
+  while ((await Promise.race([settled, step()])) !== "settled") yield;
+}
+
 describe("refuse", () => {
   test("closes the listener and its connections, and opens it again on the same port", async () => {
     await using server = await serverWithFile();
@@ -60,6 +91,24 @@ describe("refuse", () => {
     await server.start();
     expect((await attempt(server)).status).toBe(200);
   });
+});
+
+describe("connect-timeout", () => {
+  test.skipIf(process.platform !== "linux")(
+    "leaves whoever connects without a reply, and then answers again",
+    async () => {
+      await using server = await serverWithFile();
+      const fault = await server.inject({ kind: "connect-timeout" });
+      const waiting = connect(server.port, "127.0.0.1");
+      const failed = once(waiting, "error");
+      await server.inject({ kind: "refuse" });
+      // Had the kernel taken the connection before, this would be a reset.
+      expect(await failed).toMatchObject([{ code: "ECONNREFUSED" }]);
+      await server.clearFaults();
+      expect((await attempt(server)).text).toBe(TEXT);
+      expect(fault.hits).toBe(0);
+    },
+  );
 });
 
 describe("reset", () => {
@@ -239,6 +288,136 @@ describe("truncate", () => {
     await using _ = await server.inject({ kind: "truncate", afterBytes: 10 });
     expect(await attempt(server)).toEqual({ status: 200, text: TEXT });
     expect((await attempt(server, { method: "HEAD" })).failure).toBeUndefined();
+  });
+});
+
+describe("truncate until close", () => {
+  test("looks like a whole body", async () => {
+    await using server = await serverWithFile();
+    await using _ = await server.inject({ kind: "truncate", afterBytes: 4, untilClose: true });
+    const response = await fetch(`${server.url}f.txt`);
+    expect([response.headers.get("content-length"), response.headers.get("transfer-encoding")]).toEqual([null, null]);
+    expect(await response.text()).toBe("0123");
+  });
+});
+
+describe("slow-headers", () => {
+  test("sends so many bytes of the head a second, and then the body", async () => {
+    const clock = new ManualClock();
+    await using server = await serverWithFile(clock);
+    await using _ = await server.inject({ kind: "slow-headers", bytesPerSecond: 200, chunkBytes: 100 });
+    const outcome = attempt(server);
+    let waits = 0;
+    for await (const _ of untilSettled(outcome, () => clock.scheduled())) {
+      waits += 1;
+      clock.advance(500);
+    }
+    expect(waits).toBeGreaterThan(1);
+    expect(clock.now()).toBe(waits * 500);
+    expect(await outcome).toEqual({ status: 200, text: TEXT });
+    expect(server.requests).toMatchObject([{ status: 200, faults: ["slow-headers"] }]);
+  });
+
+  test("goes on at full speed when it is switched off", async () => {
+    await using server = await serverWithFile();
+    const fault = await server.inject({ kind: "slow-headers", bytesPerSecond: 1e-9 });
+    const outcome = attempt(server, { method: "HEAD" });
+    await server.received();
+    await fault.off();
+    expect(await outcome).toEqual({ status: 200, text: "" });
+  });
+});
+
+describe("stale-keep-alive", () => {
+  test("closes a connection when it brings another request", async () => {
+    await using server = await serverWithFile();
+    await using fault = await server.inject({ kind: "stale-keep-alive", times: 1 });
+    const client = new KeepAliveClient(server);
+    expect([await client.delete("f.txt"), await client.delete("g.txt"), await client.delete("g.txt")]).toEqual([
+      204,
+      "ECONNRESET",
+      404,
+    ]);
+    expect(fault.hits).toBe(1);
+    expect(server.requests).toMatchObject([
+      { connection: 1, status: 204, faults: [] },
+      { connection: 1, status: undefined, faults: ["stale-keep-alive"] },
+      { connection: 2, status: 404, faults: [] },
+    ]);
+  });
+
+  test("closes connections that have been idle for a time", async () => {
+    const clock = new ManualClock();
+    await using server = await serverWithFile(clock);
+    const fault = await server.inject({ kind: "stale-keep-alive", idleMs: 5000 });
+    const client = new KeepAliveClient(server);
+    await client.delete("f.txt");
+    await clock.scheduled();
+    clock.advance(4999);
+    await client.delete("f.txt");
+    await clock.scheduled();
+    clock.advance(4999);
+    expect([server.connections, server.connectionsAccepted]).toEqual([1, 1]);
+    clock.advance(1);
+    await server.disconnected();
+    const other = new KeepAliveClient(server);
+    await other.delete("f.txt");
+    await clock.scheduled();
+    await fault.off();
+    clock.advance(5000);
+    expect(await other.delete("f.txt")).toBe(404);
+    expect([server.connections, server.connectionsAccepted]).toEqual([1, 2]);
+  });
+});
+
+describe("a flapping fault", () => {
+  test("fails and answers by turns, as far as it is concerned", async () => {
+    await using server = await serverWithFile();
+    await using fault = await server.inject({
+      kind: "status",
+      status: 500,
+      methods: ["GET"],
+      flapping: { fail: 2, answer: 1 },
+    });
+    const statuses: unknown[] = [];
+    for (let round = 0; round < 6; round += 1) {
+      statuses.push((await attempt(server)).status);
+      await attempt(server, { method: "HEAD" });
+    }
+    expect(statuses).toEqual([500, 500, 200, 500, 500, 200]);
+    expect(fault.hits).toBe(4);
+  });
+
+  test("may be one that breaks connections", async () => {
+    await using server = await serverWithFile();
+    await server.inject({ kind: "reset", when: "after-request", flapping: { fail: 1, answer: 1 } });
+    expect((await attempt(server)).failure).toBe("ECONNRESET");
+    expect((await attempt(server)).text).toBe(TEXT);
+    expect((await attempt(server)).failure).toBe("ECONNRESET");
+  });
+});
+
+describe("retryAfter", () => {
+  test.each([
+    { fault: retryAfter(2), status: 503, value: "2" },
+    { fault: retryAfter(-1.5, { status: 429 }), status: 429, value: "-1.5" },
+    { fault: retryAfter(new Date("2026-01-01T00:00:00Z")), status: 503, value: "Thu, 01 Jan 2026 00:00:00 GMT" },
+    ...ABSURD_RETRY_AFTER.map((value) => ({ fault: retryAfter(value), status: 503, value })),
+  ])("answers $status with $value", async ({ fault, status, value }) => {
+    await using server = await serverWithFile();
+    await server.inject(fault);
+    const response = await fetch(server.url);
+    expect([response.status, response.headers.get("retry-after")]).toEqual([status, value]);
+  });
+
+  test("takes everything else that a status fault has", () => {
+    expect(retryAfter(1, { times: 2, body: "busy", headers: { "x-a": "1" } })).toEqual({
+      kind: "status",
+      status: 503,
+      headers: { "x-a": "1", "retry-after": "1" },
+      body: "busy",
+      times: 2,
+    });
   });
 });
 

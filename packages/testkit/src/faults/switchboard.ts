@@ -5,84 +5,78 @@ import type { LoggedRequest } from "../request-log.ts";
 import { behaviourOf } from "./behaviour-of.ts";
 import { STAGES } from "./behaviour.ts";
 import type { FaultBehaviour } from "./behaviour.ts";
-import type { ActiveFault, Fault, FaultFilter } from "./fault.ts";
+import type { ActiveFault, Fault, FaultFilter, ListenerFault, RequestFault } from "./fault.ts";
+import { SwitchedFault } from "./switched-fault.ts";
+
+interface RequestSwitch {
+  readonly switched: SwitchedFault<RequestFault>;
+  readonly behaviour: FaultBehaviour;
+}
 
 /** The faults of one server that are on. */
 export class Switchboard {
   readonly #listener: Listener;
-  readonly #on = new Set<SwitchedFault>();
+  /** Those of the server as a whole, which do not act on single requests. */
+  readonly #imposed = new Set<ActiveFault>();
+  readonly #on = new Set<RequestSwitch>();
 
   constructor(listener: Listener) {
     this.#listener = listener;
   }
 
   async inject(fault: Fault): Promise<ActiveFault> {
-    const release = fault.kind === "refuse" ? await this.#listener.refuse() : undefined;
-    const behaviour = fault.kind === "refuse" ? undefined : behaviourOf(fault);
-    const switched = new SwitchedFault(fault, behaviour, async () => {
-      this.#on.delete(switched);
-      await release?.();
-    });
-    this.#on.add(switched);
-    return switched;
+    return isListenerFault(fault) ? this.#impose(fault) : this.#switchOn(fault);
   }
 
   async clear(): Promise<void> {
-    await Promise.all([...this.#on].map((switched) => switched.off()));
+    const requestFaults = [...this.#on].map(({ switched }) => switched);
+    await Promise.all([...this.#imposed, ...requestFaults].map((switched) => switched.off()));
   }
 
   /** Leads the exchange through the faults that it meets, and then, if they let it, to `serve`. */
   run(exchange: Exchange, serve: () => Promise<void>): Promise<void> {
-    const met = [...this.#on].flatMap((switched) => switched.meet(exchange) ?? []);
+    const met = [...this.#on].filter((on) => meets(on, exchange));
     met.sort((a, b) => STAGES.indexOf(a.behaviour.stage) - STAGES.indexOf(b.behaviour.stage));
     const from = (index: number): Promise<void> => {
       const step = met[index];
-      return step === undefined ? serve() : step.behaviour.run(exchange, () => from(index + 1), step.off);
+      if (step === undefined) return serve();
+      return step.behaviour.run(exchange, () => from(index + 1), step.switched.signal);
     };
     return from(0);
   }
-}
 
-class SwitchedFault implements ActiveFault {
-  readonly fault: Fault;
-  hits = 0;
-  readonly #filter: FaultFilter;
-  readonly #behaviour: FaultBehaviour | undefined;
-  readonly #off = new AbortController();
-  readonly #release: () => Promise<void>;
-  #released: Promise<void> | undefined;
-
-  /** Faults of the whole server have no behaviour towards single requests. */
-  constructor(fault: Fault, behaviour: FaultBehaviour | undefined, release: () => Promise<void>) {
-    this.fault = fault;
-    this.#filter = fault.kind === "refuse" ? {} : fault;
-    this.#behaviour = behaviour;
-    this.#release = release;
+  async #impose(fault: ListenerFault): Promise<ActiveFault> {
+    const release = await this.#listener.impose(fault.kind);
+    const switched = new SwitchedFault(fault, (itself) => {
+      this.#imposed.delete(itself);
+      return release();
+    });
+    this.#imposed.add(switched);
+    return switched;
   }
 
-  /** Counts the request and tells what to do with it; undefined when the fault does not concern it. */
-  meet(exchange: Exchange): { readonly behaviour: FaultBehaviour; readonly off: AbortSignal } | undefined {
-    const behaviour = this.#behaviour;
-    if (behaviour === undefined || !concerns(this.#filter, this.hits, exchange.logged)) return undefined;
-    this.hits += 1;
-    exchange.noteFault(this.fault.kind);
-    return { behaviour, off: this.#off.signal };
-  }
-
-  off(): Promise<void> {
-    this.#off.abort();
-    this.#released ??= this.#release();
-    return this.#released;
-  }
-
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.off();
+  #switchOn(fault: RequestFault): ActiveFault {
+    const behaviour = behaviourOf(fault);
+    const switched = new SwitchedFault(fault, async () => void this.#on.delete(on));
+    const on: RequestSwitch = { switched, behaviour };
+    this.#on.add(on);
+    return switched;
   }
 }
 
-function concerns(filter: FaultFilter, hits: number, request: LoggedRequest): boolean {
-  const { methods, path, times = Infinity } = filter;
-  if (hits >= times) return false;
+export function isListenerFault(fault: { readonly kind: string }): fault is ListenerFault {
+  return fault.kind === "refuse" || fault.kind === "connect-timeout";
+}
+
+/** Counts the request when the fault meets it. */
+function meets({ switched, behaviour }: RequestSwitch, exchange: Exchange): boolean {
+  if (!concerns(switched.fault, exchange.logged) || behaviour.concerns?.(exchange) === false) return false;
+  if (!switched.meet()) return false;
+  exchange.noteFault(switched.fault.kind);
+  return true;
+}
+
+function concerns({ methods, path }: FaultFilter, request: LoggedRequest): boolean {
   if (methods !== undefined && !methods.some((method) => method.toUpperCase() === request.method)) return false;
   return path === undefined || matchesPath(request.path, path);
 }

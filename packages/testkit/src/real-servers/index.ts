@@ -1,4 +1,6 @@
 export { startApache } from "./apache.ts";
 export type { ApacheOptions } from "./apache.ts";
+export { startNginx } from "./nginx.ts";
+export type { NginxOptions } from "./nginx.ts";
 export { missingProgram } from "./program.ts";
-export type { RealServer } from "./server-process.ts";
+export type { RealServer, RealServerOptions } from "./real-server.ts";

@@ -4,18 +4,25 @@ import { delimiter, join } from "node:path";
 /** Where Debian puts servers, which a user's PATH may leave out. */
 const SYSTEM = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 
-/** The program's full path, or undefined when it is not installed. */
+/** nginx can do little of WebDAV without it. */
+export const NGINX_DAV_MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so";
+
+/** What Debian calls the packages of a program, and the files that it needs besides itself. */
+const DEBIAN: Readonly<Record<string, { readonly packages: string; readonly files: readonly string[] }>> = {
+  nginx: { packages: "nginx-light libnginx-mod-http-dav-ext", files: [NGINX_DAV_MODULE] },
+};
+
+/** The program's full path, or undefined when it, or what it cannot do without, is not installed. */
 export function findProgram(name: string): string | undefined {
-  for (const folder of [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM]) {
-    const path = join(folder, name);
-    try {
-      accessSync(path, constants.X_OK);
-      return path;
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined;
+  const { files = [] } = DEBIAN[name] ?? {};
+  if (!files.every((file) => isAccessible(file, constants.R_OK))) return undefined;
+  const folders = [...(process.env.PATH ?? "").split(delimiter), ...SYSTEM];
+  return folders.map((folder) => join(folder, name)).find((path) => isAccessible(path, constants.X_OK));
+}
+
+/** What to tell whoever needs a program that is missing. */
+export function installHint(name: string): string {
+  return `${name} is not installed. Install it with the system's package manager; Debian: apt-get install ${DEBIAN[name]?.packages ?? name}`;
 }
 
 /**
@@ -24,7 +31,15 @@ export function findProgram(name: string): string | undefined {
  */
 export function missingProgram(name: string): boolean {
   if (findProgram(name) !== undefined) return false;
-  if (process.env.CI)
-    throw new Error(`${name} is not installed, and CI runs every test. Install it with the system's package manager.`);
+  if (process.env.CI) throw new Error(`CI runs every test. ${installHint(name)}`);
   return true;
+}
+
+function isAccessible(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
 }

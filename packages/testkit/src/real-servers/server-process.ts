@@ -1,19 +1,8 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
+import { readFile, readdir } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-
-/** A server program that runs as a child, to be killed and started again. */
-export interface RealServer extends AsyncDisposable {
-  readonly url: string;
-  readonly port: number;
-  /** The folder whose content it serves. */
-  readonly root: string;
-  /** Sends a signal to the whole program, with all its processes; resolves when it is gone, for signals that end it. */
-  kill(signal?: "SIGKILL" | "SIGTERM"): Promise<void>;
-  /** Starts it again, on the same port; resolves when it accepts connections. */
-  start(): Promise<void>;
-}
 
 const START_TIMEOUT = 20_000;
 
@@ -47,13 +36,45 @@ export class ServerProcess {
   }
 
   async kill(signal: "SIGKILL" | "SIGTERM"): Promise<void> {
-    const child = this.#child;
-    if (child?.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const exited = once(child, "exit");
-    process.kill(-child.pid, signal);
+    const group = this.#group;
+    if (this.#child === undefined || group === undefined) return;
+    const exited = once(this.#child, "exit");
+    process.kill(-group, signal);
+    // A process that is paused does not hear of SIGTERM before it goes on.
+    if (signal !== "SIGKILL") process.kill(-group, "SIGCONT");
     await exited;
     while (await accepts(this.#port)) await delay(5);
   }
+
+  async pause(): Promise<void> {
+    const group = this.#group;
+    if (group === undefined) return;
+    process.kill(-group, "SIGSTOP");
+    // The kernel may take a moment to stop one that is busy.
+    while (!(await isStopped(group))) await delay(1);
+  }
+
+  async resume(): Promise<void> {
+    if (this.#group !== undefined) process.kill(-this.#group, "SIGCONT");
+  }
+
+  /** The process group, which has its first process's number; undefined when that is not running. */
+  get #group(): number | undefined {
+    const child = this.#child;
+    return child !== undefined && child.exitCode === null && child.signalCode === null ? child.pid : undefined;
+  }
+}
+
+/** Whether none of the group's processes can run. */
+async function isStopped(group: number): Promise<boolean> {
+  const ids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  // A process that ends meanwhile has no file any more.
+  const stats = await Promise.all(ids.map((id) => readFile(`/proc/${id}/stat`, "utf8").catch(() => "")));
+  return stats.every((stat) => {
+    // After the name, which may hold anything, in parentheses: state, parent, group.
+    const [state = "", , owner] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    return owner !== String(group) || "TtZX".includes(state);
+  });
 }
 
 function accepts(port: number): Promise<boolean> {

@@ -1,0 +1,125 @@
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { GET, POST, PUT, openBench } from "../testing/pool-bench.test-support.ts";
+import {
+  answer,
+  breakOff,
+  hang,
+  hangUnsent,
+  ignoreEverything,
+  refuse,
+  type Behaviour,
+  type ScriptedRequest,
+} from "../testing/scripted-transport.test-support.ts";
+
+const behaviours: Record<string, Behaviour> = {
+  fine: answer(),
+  refuse,
+  break: breakOff,
+  hang,
+  "hang unsent": hangUnsent,
+  "ignore everything": ignoreEverything,
+  500: answer(500),
+  503: answer(503),
+  "503 later": answer(503, { retryAfter: 300 }),
+};
+
+const requests: ScriptedRequest[] = [GET, PUT, POST, { operation: "PUT", repeat: "idempotent", replayable: false }];
+
+const schedule = fc.record({
+  servers: fc.array(
+    fc.record({
+      maxConnections: fc.integer({ min: 1, max: 3 }),
+      priority: fc.integer({ min: 1, max: 2 }),
+      timeout: fc.integer({ min: 20, max: 900 }),
+      retryAttempts: fc.integer({ min: 0, max: 5 }),
+      script: fc.array(fc.constantFrom(...Object.keys(behaviours)), { minLength: 1, maxLength: 6 }),
+    }),
+    { minLength: 1, maxLength: 4 },
+  ),
+  calls: fc.array(
+    fc.record({
+      at: fc.integer({ min: 0, max: 400 }),
+      request: fc.integer({ min: 0, max: requests.length - 1 }),
+      deadline: fc.integer({ min: 20, max: 1_500 }),
+      cancelAfter: fc.option(fc.integer({ min: 0, max: 500 }), { freq: 5 }),
+      pinned: fc.option(fc.nat(), { freq: 4 }),
+    }),
+    { minLength: 1, maxLength: 12 },
+  ),
+  queue: fc.constantFrom(false as const, { size: 3, timeout: 200 }, { size: 100, timeout: 5_000 }),
+  retryBudget: fc.constantFrom(0, 0.2, 1),
+  seed: fc.double({ min: 0, max: 0.999, noNaN: true }),
+});
+
+test("whatever the servers do, every call is settled in time and leaves nothing behind", async () => {
+  await fc.assert(
+    fc.asyncProperty(schedule, async ({ servers, calls, queue, retryBudget, seed }) => {
+      let charged = 0;
+      let turn = 0;
+      const bench = await openBench({
+        servers: servers.map(({ script: _script, ...profile }, index) => ({ serverId: `s${index}`, ...profile })),
+        limits: { queue, retryBudget },
+        random: () => (seed + turn++ * 0.618) % 1,
+        selector: { select: (candidates) => candidates[turn++ % candidates.length] ?? candidates[0] },
+      });
+      servers.forEach(({ script }, index) => {
+        let next = 0;
+        bench.server(`s${index}`).behaviour = (attempt, request) =>
+          (behaviours[script[next++ % script.length] ?? ""] as Behaviour)(attempt, request);
+      });
+
+      const settled: { readonly took: number; readonly deadline: number }[] = [];
+      let successes = 0;
+      const made: ScriptedRequest[] = [];
+      for (const { at, request, deadline, cancelAfter, pinned } of calls) {
+        bench.clock.after(at, () => {
+          const caller = new AbortController();
+          if (cancelAfter !== null) bench.clock.after(cancelAfter, () => caller.abort());
+          const start = bench.clock.now();
+          // An object of its own, so that sendings can be told apart.
+          const own = { ...(requests[request] as ScriptedRequest) };
+          made.push(own);
+          const done = (attempts: readonly { readonly failure?: unknown }[]) => {
+            settled.push({ took: bench.clock.now() - start, deadline });
+            charged += Math.max(0, attempts.length - 2);
+          };
+          bench.pool
+            .execute(own, {
+              deadline,
+              signal: caller.signal,
+              ...(pinned !== null && { serverId: `s${pinned % servers.length}` }),
+            })
+            .then(
+              ({ value, attempts }) => {
+                if (value.status === 200) successes++;
+                done(attempts);
+              },
+              (error: { attempts?: readonly object[] }) => done(error.attempts ?? []),
+            );
+        });
+      }
+      await bench.advance(2_000, 1);
+
+      expect(settled).toHaveLength(calls.length);
+      for (const { took, deadline } of settled) expect(took).toBeLessThanOrEqual(deadline);
+      expect(bench.slots()).toBe(0);
+      // A bucket of thirty, and what the calls put in; at most two attempts of a call can be free.
+      expect(charged).toBeLessThanOrEqual(retryBudget === 0 ? 0 : 30 + retryBudget * calls.length);
+      for (const request of made) {
+        if (request.repeat !== "neither" && request.replayable !== false) continue;
+        const times = [...bench.transport.servers.values()].flatMap((server) => server.sent);
+        expect(times.filter((sent) => sent === request).length).toBeLessThanOrEqual(1);
+      }
+      const { requestStats } = bench.pool.stats();
+      expect(requestStats).toMatchObject({ total: calls.length, successful: successes });
+      expect(requestStats.successful + requestStats.failed).toBe(requestStats.total);
+      expect(requestStats.failoverCount).toBeLessThanOrEqual(requestStats.total);
+
+      await bench.pool.close();
+      for (const server of bench.transport.servers.values()) expect(server.closed).toBe(server.opened);
+      await bench.advance(20);
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -1,0 +1,1 @@
+export { priority, priority as default } from "./priority.ts";

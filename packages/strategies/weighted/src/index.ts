@@ -1,0 +1,1 @@
+export { weighted, weighted as default } from "./weighted.ts";
