@@ -9,7 +9,7 @@ export default defineConfig({
     coverage: {
       provider: "v8",
       include: ["packages/**/src/**/*.ts"],
-      exclude: ["**/*.test.ts", "**/*.test-d.ts", "**/index.ts"],
+      exclude: ["**/*.test.ts", "**/testing/**", "**/index.ts"],
       reporter: ["text", "json-summary"],
     },
   },

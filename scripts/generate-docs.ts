@@ -83,7 +83,7 @@ async function configurationPage(): Promise<string> {
     "### limits.queue\n",
     fieldTable(nested[1]?.[1].properties?.queue?.anyOf?.[0] ?? {}),
     "## A server\n",
-    fieldTable({ properties: serverProfileFields as never, required: ["serverId"] }),
+    fieldTable({ properties: serverProfileFields, required: ["serverId"] }),
     "## security\n",
     fieldTable(fields.security ?? {}),
     "## tools\n",
@@ -112,9 +112,9 @@ function toolsPage(): string {
         `${definition.description}\n`,
         `Hints: ${hints.join(", ")}.\n`,
         "Arguments:\n",
-        fieldTable(definition.inputSchema as Schema).replace("It has no options.", "None."),
+        fieldTable(definition.inputSchema).replace("It has no options.", "None."),
         "Result:\n",
-        fieldTable(definition.outputSchema as Schema),
+        fieldTable(definition.outputSchema),
       ];
     }),
   ].join("\n");

@@ -67,7 +67,8 @@ async function read(times: number): Promise<Map<string, number>> {
     if (status !== 200 || body !== "Hello from the pool") throw new Error(`Read ${status} from ${serverId}: ${body}`);
     shares.set(serverId, (shares.get(serverId) ?? 0) + 1);
   }
-  for (const [serverId, count] of [...shares].toSorted()) say(`  ${serverId.padEnd(8)}${"█".repeat(count)} ${count}`);
+  for (const [serverId, count] of [...shares].toSorted(([one], [other]) => one.localeCompare(other)))
+    say(`  ${serverId.padEnd(8)}${"█".repeat(count)} ${count}`);
   return shares;
 }
 

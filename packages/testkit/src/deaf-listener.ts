@@ -1,6 +1,7 @@
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { connect } from "node:net";
-import type { Socket } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 
 /** How many connections the kernel accepts for a listener with a backlog of 1 whose program accepts none. */
@@ -33,15 +34,21 @@ export async function openDeafListener(host: string, port: number): Promise<() =
     await worker.terminate();
     throw Object.assign(new Error(`port ${port} cannot be listened on: ${outcome}`), { code: outcome });
   }
-  const queued: Socket[] = [];
-  while (queued.length < QUEUE) {
-    const socket = connect({ host, port });
-    queued.push(socket);
-    await once(socket, "connect");
-    socket.on("error", () => {}).unref();
-  }
+  // Others who connect at this moment may take places in the queue as well.
+  const queued = Array.from({ length: QUEUE }, () => connect({ host, port }));
+  for (const socket of queued) socket.on("error", () => {}).unref();
+  while ((await queueLength(port)) < QUEUE) await delay(1);
   return async () => {
     for (const socket of queued) socket.destroy();
     await worker.terminate();
   };
+}
+
+/** How many connections wait for the listener on the port to take them, as the kernel tells. */
+async function queueLength(port: number): Promise<number> {
+  const sockets = await readFile("/proc/net/tcp", "utf8");
+  const hexadecimal = port.toString(16).toUpperCase().padStart(4, "0");
+  // Number, local address, remote address, state (0A: listening), bytes to send and connections to take.
+  const [, waiting = "0"] = new RegExp(`:${hexadecimal} \\S+ 0A [0-9A-F]+:([0-9A-F]+)`).exec(sockets) ?? [];
+  return Number.parseInt(waiting, 16);
 }

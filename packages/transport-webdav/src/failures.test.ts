@@ -9,7 +9,7 @@ import { createServer as createTlsServer, getCACertificates, setDefaultCACertifi
 import { ForbiddenAddressError, PoolClosedError, type Failure } from "@davpool/core";
 import { createWebDavServer } from "@davpool/testkit";
 import { missingProgram } from "@davpool/testkit/real-servers";
-import { describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
 import { explain, judge } from "./failures.ts";
 import { ObservedAttempt } from "./testing/attempt.test-support.ts";
@@ -90,26 +90,19 @@ describe("before anything was sent", () => {
   });
 });
 
-describe.skipIf(missingProgram("openssl"))("with a certificate of its own", () => {
-  const folder = mkdtempSync(join(tmpdir(), "davpool-tls-"));
-  const [keyFile, certFile] = [join(folder, "key"), join(folder, "cert")];
-  const names = "subjectAltName=DNS:localhost";
-  execFileSync(
-    "openssl",
-    ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"].concat([
-      "-subj",
-      "/CN=localhost",
-      "-addext",
-      names,
-      "-keyout",
-      keyFile,
-      "-out",
-      certFile,
-    ]),
-    { stdio: "ignore" },
-  );
-  const [key, cert] = [readFileSync(keyFile, "utf8"), readFileSync(certFile, "utf8")];
-  rmSync(folder, { recursive: true });
+const OPENSSL = "openssl";
+describe.skipIf(missingProgram(OPENSSL))("with a certificate of its own", () => {
+  let [key, cert] = ["", ""];
+
+  beforeAll(() => {
+    const folder = mkdtempSync(join(tmpdir(), "davpool-tls-"));
+    const [keyFile, certFile] = [join(folder, "key"), join(folder, "cert")];
+    const kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost";
+    const rest = ["-addext", "subjectAltName=DNS:localhost", "-keyout", keyFile, "-out", certFile];
+    execFileSync(OPENSSL, [...kind.split(" "), ...rest], { stdio: "ignore" });
+    [key, cert] = [readFileSync(keyFile, "utf8"), readFileSync(certFile, "utf8")];
+    rmSync(folder, { recursive: true });
+  });
 
   async function served(use: (port: number, versions: string[]) => Promise<void>): Promise<void> {
     const versions: string[] = [];

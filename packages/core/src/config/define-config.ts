@@ -42,11 +42,10 @@ type Named<N extends string, O> = ({ readonly type: N } & O) | ([RequiredKeys<O>
 type FromMap<K extends UsableKind> = {
   [N in keyof OptionsByKind[K] & string]: Named<N, OptionsByKind[K][N]>;
 }[keyof OptionsByKind[K] & string];
+// By its parts: whether one plugin type extends another depends on what it creates, which does not matter here.
 type FromPlugins<P extends readonly unknown[], K extends PluginKind> = P[number] extends infer U
-  ? U extends Plugin<K, infer N, infer S>
-    ? S extends TSchema
-      ? Named<N, Static<S>>
-      : never
+  ? U extends { readonly kind: K; readonly name: infer N extends string; readonly options: infer S extends TSchema }
+    ? Named<N, Static<S>>
     : never
   : never;
 

@@ -30,6 +30,8 @@ export async function loadConfig(
     stopDir: "/",
     searchStrategy: "global",
     cache: false,
+    // One that exports nothing is a mistake to be told, and not to be passed over in silence.
+    ignoreEmptySearchPlaces: false,
     loaders: { ".ts": importTypeScript, ".mts": importTypeScript },
   });
   const path = file === undefined ? undefined : resolve(directory, file);

@@ -38,7 +38,7 @@ export interface LimitSettings {
 /** A pool's configuration, checked and complete. */
 export interface ResolvedPool {
   readonly name: string;
-  /** The first pool of its transport. */
+  /** The first pool of the configuration. */
   readonly primary: boolean;
   readonly transport: PluginUse;
   readonly strategy: PluginUse;
@@ -125,7 +125,6 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
     resolveUse(kind, value ?? options.defaults?.[kind] ?? DEFAULT_NAMES[kind], path, registry, issues);
 
   const store = use("store", config.store, "store");
-  const seen = new Set<string>();
   const pools: ResolvedPool[] = [];
   const written = isRecord(config.pools) ? Object.entries(config.pools) : [];
   for (const [name, pool] of written) {
@@ -145,11 +144,10 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
       credentials: use("credentials", pool.credentials, at("credentials")),
       affinity: use("affinity", pool.affinity, at("affinity")),
     };
-    const type = String(transport?.plugin.name);
     if (issues.length === 0) {
       pools.push({
         name,
-        primary: !seen.has(type),
+        primary: pools.length === 0,
         ...(parts as Record<keyof typeof parts, PluginUse>),
         transport: transport as PluginUse,
         store: store as PluginUse,
@@ -163,7 +161,6 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
         servers,
       });
     }
-    seen.add(type);
   }
   if (written.length === 0 && isRecord(config.pools))
     issues.push({ path: "pools", message: "is empty; declare at least one pool." });

@@ -36,7 +36,7 @@ export type PluginKind = keyof PluginContracts;
 export interface PluginContext {
   /** Name of the pool the instance is for; empty for a service, which all pools share. */
   readonly pool: string;
-  /** True for the first pool of its transport: the one that `DAV_*` variables and unnamed sections speak of. */
+  /** True for the first pool of the configuration, whose state a store may keep without naming the pool. */
   readonly primary: boolean;
   readonly clock: Clock;
   /** Random numbers in [0, 1). Use it instead of `Math.random`, so that tests can repeat a run. */

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { GET, POST, PUT, openBench } from "../testing/pool-bench.test-support.ts";
 import {
@@ -80,7 +80,7 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
           // An object of its own, so that sendings can be told apart.
           const own = { ...(requests[request] as ScriptedRequest) };
           made.push(own);
-          const done = (attempts: readonly { readonly failure?: unknown }[]) => {
+          const note = (attempts: readonly { readonly failure?: unknown }[]) => {
             settled.push({ took: bench.clock.now() - start, deadline });
             charged += Math.max(0, attempts.length - 2);
           };
@@ -93,9 +93,9 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
             .then(
               ({ value, attempts }) => {
                 if (value.status === 200) successes++;
-                done(attempts);
+                note(attempts);
               },
-              (error: { attempts?: readonly object[] }) => done(error.attempts ?? []),
+              (error: { attempts?: readonly object[] }) => note(error.attempts ?? []),
             );
         });
       }

@@ -201,16 +201,21 @@ export class Membership<W extends Wire> {
 
   /** Checks a profile from an untrusted caller. */
   async #admit(written: ProfileInput): Promise<CompleteProfile> {
-    const { transport } = this.#parts;
+    const profile = this.#readUntrusted(written);
+    await this.#warn(profile, "added");
+    return profile;
+  }
+
+  /** Reads a profile that no operator wrote, from a caller or from a file: it may make nobody read files or run commands. */
+  #readUntrusted(written: ProfileInput): CompleteProfile {
     const profile = this.#read(written);
-    const places = transport.secretFields.filter(
+    const places = this.#parts.transport.secretFields.filter(
       (field) => profile[field] !== undefined && typeof profile[field] !== "string",
     );
     if (places.length > 0)
       throw new InvalidProfileError(profile.serverId, [
         `${places.join(", ")}: only the operator's configuration may name a place to read a secret from; give the secret itself.`,
       ]);
-    await this.#warn(profile, "added");
     return profile;
   }
 
@@ -256,7 +261,7 @@ export class Membership<W extends Wire> {
       );
       return;
     }
-    const profile = this.#read({ ...entry.profile, ...entry.secrets, serverId: entry.serverId });
+    const profile = this.#readUntrusted({ ...entry.profile, ...entry.secrets, serverId: entry.serverId });
     if (known) this.#change(known, profile);
     else this.#join(profile, "added");
   }

@@ -71,7 +71,9 @@ export async function openPools(config: ResolvedConfig, options: OpenOptions = {
       await root[Symbol.asyncDispose]();
     } catch (closing) {
       // Why it could not start is what counts.
-      root.get(LOG).error("Not everything could be closed after a failed start.", { error: describeError(closing) });
+      (options.log ?? silent).error("Not everything could be closed after a failed start.", {
+        error: describeError(closing),
+      });
     }
     throw error;
   }

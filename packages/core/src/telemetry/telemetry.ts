@@ -12,6 +12,7 @@ import type { Failure } from "../contracts/failure.ts";
 import { version } from "./version.ts";
 
 const SCOPE = "@davpool/core";
+const MOST_ATTRIBUTES = 2_000;
 
 /** Gauges are read when somebody collects them, so that requests do not pay for them. */
 export interface Gauges {
@@ -113,6 +114,8 @@ export class Telemetry {
     const key = `${value ?? ""}\n${operation ?? ""}\n${end ?? ""}`;
     let attributes = this.#attributes.get(key);
     if (!attributes) {
+      // Servers come and go; what was said of those that went is not kept for ever.
+      if (this.#attributes.size >= MOST_ATTRIBUTES) this.#attributes.clear();
       attributes = {
         "davpool.pool": this.#pool,
         ...(value !== undefined && { [name]: value }),

@@ -1,19 +1,2 @@
-import { definePlugin } from "@davpool/core";
-import { MemoryStore } from "./memory-store.ts";
-
 export { MemoryStore } from "./memory-store.ts";
-
-declare module "@davpool/core" {
-  interface StoreOptions {
-    memory: object;
-  }
-}
-
-/** The store `memory`: what is added at run time is forgotten when the process ends. */
-export const memoryStore = definePlugin({
-  kind: "store",
-  name: "memory",
-  create: () => new MemoryStore(),
-});
-
-export default memoryStore;
+export { memoryStore, memoryStore as default } from "./plugin.ts";

@@ -46,7 +46,7 @@ test("it is named in a configuration, has no options, and may be listed as a plu
     "weighted",
     { type: "weighted" },
     // @ts-expect-error there is no such option
-    { type: "weighted" },
+    { type: "weighted", weight: 1 },
   ];
   expect(uses).toHaveLength(3);
 });

@@ -46,8 +46,8 @@ export class ProxiedConnection {
 
   /** Resets the connection towards both sides. */
   reset(): void {
-    this.#client.resetAndDestroy();
-    this.#target?.resetAndDestroy();
+    resetNow(this.#client);
+    if (this.#target !== undefined) resetNow(this.#target);
   }
 
   #forward(
@@ -97,6 +97,12 @@ export class ProxiedConnection {
     if (this.#lanes === undefined) return;
     const { up, down } = this.#lanes;
     const [from, to, other] = gone === this.#client ? [up, down, this.#target] : [down, up, this.#client];
-    if (from.ended && !from.silent && !to.ended && !to.silent) other?.resetAndDestroy();
+    if (from.ended && !from.silent && !to.ended && !to.silent && other !== undefined) resetNow(other);
   }
+}
+
+/** Node would wait for a connection that is on its way before it resets it. */
+function resetNow(socket: Socket): void {
+  if (socket.connecting) socket.destroy();
+  else socket.resetAndDestroy();
 }

@@ -2,18 +2,19 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, test, vi } from "vitest";
-import { missingProgram, startApache, startNginx } from "./index.ts";
+import { missingProgram, startApache, startNginx, type RealServer, type RealServerOptions } from "./index.ts";
 
-const SERVERS = [
-  { program: "apache2", start: startApache },
-  { program: "nginx", start: startNginx },
-];
 const LOCK_BODY = `<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype></D:lockinfo>`;
 
-describe.each(SERVERS)("a real $program", ({ program, start }) => {
-  const real = test.skipIf(missingProgram(program));
+describe.skipIf(missingProgram("apache2"))("a real Apache", () => {
+  behavesAsAServer(startApache);
+});
+describe.skipIf(missingProgram("nginx"))("a real nginx", () => {
+  behavesAsAServer(startNginx);
+});
 
-  real("serves a folder by WebDAV", async () => {
+function behavesAsAServer(start: (options?: RealServerOptions) => Promise<RealServer>): void {
+  test("serves a folder by WebDAV", async () => {
     await using server = await start();
     const url = `${server.url}a.txt`;
     expect((await fetch(url, { method: "PUT", body: "text" })).status).toBe(201);
@@ -29,7 +30,7 @@ describe.each(SERVERS)("a real $program", ({ program, start }) => {
     expect((await fetch(destination, { method: "PUT", body: "new" })).status).toBe(423);
   });
 
-  real("asks for credentials, and serves a folder that it shares", async () => {
+  test("asks for credentials, and serves a folder that it shares", async () => {
     const root = await mkdtemp(join(tmpdir(), "davpool-root-"));
     try {
       await using server = await start({ root, auth: { username: "alice", password: "wonder land" } });
@@ -42,7 +43,7 @@ describe.each(SERVERS)("a real $program", ({ program, start }) => {
     }
   });
 
-  real("comes back on the same port after it has been killed", async () => {
+  test("comes back on the same port after it has been killed", async () => {
     await using server = await start();
     for (const signal of ["SIGKILL", "SIGTERM"] as const) {
       await server.kill(signal);
@@ -53,7 +54,7 @@ describe.each(SERVERS)("a real $program", ({ program, start }) => {
     }
   });
 
-  real("answers nobody while it is paused, and everybody afterwards", async () => {
+  test("answers nobody while it is paused, and everybody afterwards", async () => {
     await using server = await start();
     await fetch(`${server.url}a.txt`, { method: "PUT", body: "text" });
     await server.pause();
@@ -66,7 +67,7 @@ describe.each(SERVERS)("a real $program", ({ program, start }) => {
     expect(await Promise.all(waiting)).toEqual(["text", "text", "text", "text"]);
   });
 
-  real.each(["SIGKILL", "SIGTERM"] as const)("dies of %s and starts again although it is paused", async (signal) => {
+  test.each(["SIGKILL", "SIGTERM"] as const)("dies of %s and starts again although it is paused", async (signal) => {
     await using server = await start();
     await server.pause();
     await server.kill(signal);
@@ -77,7 +78,7 @@ describe.each(SERVERS)("a real $program", ({ program, start }) => {
     // And is disposed of like this.
     await server.pause();
   });
-});
+}
 
 describe("a program that is missing", () => {
   afterEach(() => {
