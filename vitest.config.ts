@@ -10,7 +10,12 @@ export default defineConfig({
       provider: "v8",
       include: ["packages/**/src/**/*.ts"],
       exclude: ["**/*.test.ts", "**/testing/**", "**/index.ts"],
-      reporter: ["text", "json-summary"],
+      reporter: ["text-summary", "text", "json-summary"],
+      thresholds: {
+        "packages/core/src/**": { branches: 90 },
+        "packages/strategies/**": { branches: 90 },
+        "packages/stores/**": { branches: 90 },
+      },
     },
   },
 });
