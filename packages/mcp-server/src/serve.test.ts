@@ -2,7 +2,7 @@ import { once } from "node:events";
 import { spawn } from "node:child_process";
 import { createWebDavServer } from "@davpool/testkit";
 import { expect, test } from "vitest";
-import { BIN, startDavpool } from "./testing/davpool-process.test-support.ts";
+import { BIN, startDavpool, temporaryFolder } from "./testing/davpool-process.test-support.ts";
 
 test("secrets are in no log line, no error and no answer", async () => {
   await using server = await createWebDavServer({ auth: { username: "alice", password: "right" } });
@@ -55,7 +55,9 @@ test.each(["SIGTERM", "SIGINT"] as const)("%s ends it in good order, with what i
 });
 
 test("standard output carries the protocol and nothing else", async () => {
+  await using folder = await temporaryFolder();
   const child = spawn(process.execPath, [BIN, "serve", "--log-level", "debug"], {
+    cwd: folder.path,
     env: { PATH: process.env.PATH ?? "", DAV_SERVER_URL: "http://127.0.0.1:9/", DAV_HEALTH_CHECK_ENABLED: "true" },
     stdio: ["pipe", "pipe", "pipe"],
   });
