@@ -7,8 +7,8 @@ export default defineConfig({
     files: {
       transport: "webdav",
       strategy: "round-robin",
-      // Checks follow each other quickly, so that the demo need not wait for a recovery.
-      health: { recoveryInterval: "100ms" },
+      // Checks follow each other quickly, and recovered servers have their whole share at once, so that nobody waits.
+      health: { recoveryInterval: "100ms", slowStart: 0 },
       servers: [
         { serverId: "eu", url: process.env.EU_URL ?? "", priority: 1, group: "primary" },
         { serverId: "us", url: process.env.US_URL ?? "", priority: 1, group: "primary" },

@@ -87,6 +87,16 @@ describe("davpool check", () => {
     });
   });
 
+  test("takes the other spellings of strategies", async () => {
+    for (const strategy of ["round_robin", "least_connections", "least-loaded", "response_time"]) {
+      const { code } = await check(
+        "davpool.config.json",
+        JSON.stringify({ pools: { files: { transport: "webdav", strategy } } }),
+      );
+      expect(code).toBe(EXIT.ok);
+    }
+  });
+
   test("reports everything that is wrong at once, each with its path", async () => {
     const { code, error } = await check(
       "davpool.config.json",
@@ -195,6 +205,8 @@ describe("davpool schema", () => {
     expect(validate({ pools: { files } })).toBe(true);
     expect(validate({ pools: { files: { ...files, strategy: { type: "response-time", decay: "5s" } } } })).toBe(true);
     expect(validate({ pools: { files: { ...files, strategy: { type: "response-time", dcay: "5s" } } } })).toBe(false);
+    expect(validate({ pools: { files: { ...files, strategy: "least-loaded" } } })).toBe(true);
+    expect(validate({ pools: { files: { ...files, strategy: { type: "round_robin" } } } })).toBe(true);
     expect(validate({ pools: { files: { ...files, strategy: "round-robbin" } } })).toBe(false);
     expect(validate({ pools: { files }, tools: { maxBodySize: 5 } })).toBe(true);
     expect(out).not.toContain("expects");

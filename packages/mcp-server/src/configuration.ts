@@ -25,7 +25,9 @@ export interface ConfigurationSource {
  */
 export async function readConfiguration(source: ConfigurationSource = {}): Promise<ResolvedConfig> {
   const { directory = process.cwd(), environment = process.env } = source;
-  const strategies = new PluginRegistry(builtIns).list("selector").map((plugin) => String(plugin.name));
+  const strategies = new PluginRegistry(builtIns)
+    .list("selector")
+    .flatMap((plugin) => [String(plugin.name), ...(plugin.aliases ?? [])]);
   const settings = readEnvironment(environment, strategies);
   const loaded = await loadConfig(source.file, directory);
   const baseDirectory = loaded ? dirname(loaded.file) : directory;

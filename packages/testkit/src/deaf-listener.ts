@@ -39,8 +39,9 @@ export async function openDeafListener(host: string, port: number): Promise<() =
   for (const socket of queued) socket.on("error", () => {}).unref();
   while ((await queueLength(port)) < QUEUE) await delay(1);
   return async () => {
-    for (const socket of queued) socket.destroy();
+    // In this order: a place that becomes free while it listens would be taken by whoever waits.
     await worker.terminate();
+    for (const socket of queued) socket.destroy();
   };
 }
 

@@ -4,6 +4,7 @@ import type { Clock } from "./clock.ts";
 import type { FaultKind } from "./faults/fault.ts";
 import type { KeepAlive } from "./keep-alive.ts";
 import type { LoggedRequest, Progress } from "./request-log.ts";
+import { resetSocket } from "./reset-socket.ts";
 import { ClientGone, sendWhole } from "./sending.ts";
 import type { Sender } from "./sending.ts";
 
@@ -115,7 +116,7 @@ export class Exchange {
 
   /** Resets the connection: the client sees ECONNRESET. */
   reset(): void {
-    this.#request.socket.resetAndDestroy();
+    resetSocket(this.#request.socket);
   }
 
   /** Closes the connection after what has been written. */

@@ -288,13 +288,17 @@ describe("a status", () => {
     });
   });
 
+  test("408 is an answer that counts against the server only when it repeats itself", () => {
+    expect(judged(408)).toMatchObject({ kind: "rejected", blame: "repetition", code: 408 });
+  });
+
   test("503 and 429 say that it is busy, 429 not to everybody", () => {
     expect(judged(503)).toMatchObject({ kind: "overload", blame: "server", code: 503 });
-    expect(judged(429)).toMatchObject({ kind: "overload", blame: "connection", code: 429 });
+    expect(judged(429)).toMatchObject({ kind: "overload", blame: "repetition", code: 429 });
     expect(judged(503)).not.toHaveProperty("retryAfter");
   });
 
-  test.each([100, 200, 207, 304, 400, 401, 404, 408, 409, 412, 423, 424, 428, 431, 501, 505, 507, 508, 511])(
+  test.each([100, 200, 207, 304, 400, 401, 404, 409, 412, 423, 424, 428, 431, 501, 505, 507, 508, 511])(
     "%i is an answer",
     (status) => {
       expect(judged(status)).toBeUndefined();

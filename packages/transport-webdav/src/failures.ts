@@ -55,8 +55,10 @@ export function explain(error: unknown): Failure {
 /** The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other. */
 export function judge(response: WebDavResponse): Failure | undefined {
   const { status } = response;
-  if (status < 429) return undefined;
+  if (status < 408) return undefined;
   switch (status) {
+    case 408:
+      return { kind: "rejected", blame: "repetition", message: "it answered 408", code: status };
     case 500:
     case 502:
     case 504:
@@ -66,7 +68,7 @@ export function judge(response: WebDavResponse): Failure | undefined {
       const retryAfter = milliseconds(response.headers["retry-after"]);
       return {
         kind: "overload",
-        blame: status === 503 ? "server" : "connection",
+        blame: status === 503 ? "server" : "repetition",
         message: `it answered ${status}`,
         code: status,
         ...(retryAfter !== undefined && { retryAfter }),

@@ -322,7 +322,7 @@ describe("locks", () => {
       await second?.inject({ kind: "status", status: 503, times: 1 });
       expect(await outcome(execute(pool, put))).toBe(503);
       await second?.stop();
-      expect(await outcome(execute(pool, put))).toBe("NO_SERVER_AVAILABLE");
+      expect(await outcome(execute(pool, put))).toBe("AFFINITY_UNAVAILABLE");
       expect(cluster.servers.map((server) => counted(server, "PUT"))).toEqual([0, 2, 0]);
     });
   });

@@ -3,10 +3,10 @@ import { definePlugin } from "../plugin/define-plugin.ts";
 
 /** Waits for every server and reports each. Chooses no answer of its own. */
 export const allAnswers: Aggregator = {
-  async aggregate(arrivals) {
+  async aggregate(arrivals, { succeeded }) {
     const results = [];
     for await (const result of arrivals) results.push(result);
-    return { from: results.flatMap((result) => (result.ok ? [result.serverId] : [])), results };
+    return { from: results.filter(succeeded).map(({ serverId }) => serverId), dissenters: [], results };
   },
 };
 

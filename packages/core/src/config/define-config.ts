@@ -17,6 +17,8 @@ export interface FailoverOptions {}
 export interface StoreOptions {}
 export interface TransportOptions {}
 export interface PolicyOptions {}
+export interface AggregatorOptions {}
+export interface NotifierOptions {}
 export interface AffinityOptions {}
 export interface CredentialsOptions {}
 /** From a transport's name to the profile of its servers, as it is written. */
@@ -32,6 +34,8 @@ interface OptionsByKind {
   store: StoreOptions;
   transport: TransportOptions;
   policy: PolicyOptions;
+  aggregator: AggregatorOptions;
+  notifier: NotifierOptions;
   affinity: AffinityOptions;
   credentials: CredentialsOptions;
 }
@@ -77,6 +81,9 @@ export interface HealthConfig {
   readonly timeout?: Duration;
   readonly recoveryInterval?: Duration;
   readonly ejection?: Duration;
+  readonly slowStart?: Duration;
+  readonly rejections?: number;
+  readonly checksPerSecond?: number;
 }
 
 export interface LimitsConfig {
@@ -97,6 +104,7 @@ interface PoolConfigBase<P extends readonly unknown[]> {
   readonly probe?: Use<P, "probe">;
   readonly failover?: Use<P, "failover">;
   readonly policies?: readonly Use<P, "policy">[];
+  readonly notifiers?: readonly Use<P, "notifier">[];
   readonly credentials?: Use<P, "credentials">;
   readonly affinity?: Use<P, "affinity">;
   readonly health?: HealthConfig;
@@ -104,6 +112,7 @@ interface PoolConfigBase<P extends readonly unknown[]> {
   readonly deadline?: Duration;
   readonly tiers?: boolean;
   readonly writes?: "balanced" | "primary";
+  readonly aggregator?: "all" | "first" | "fastest" | "majority" | Use<P, "aggregator">;
   readonly serverDefaults?: Partial<Omit<ServerProfile, "serverId">>;
 }
 

@@ -24,6 +24,10 @@ export interface HealthSettings {
   readonly timeout: number;
   readonly recoveryInterval: number;
   readonly ejection: number;
+  readonly slowStart: number;
+  /** Refusals in a row that count as one failure. */
+  readonly rejections: number;
+  readonly checksPerSecond: number;
 }
 
 export interface LimitSettings {
@@ -45,6 +49,7 @@ export interface ResolvedPool {
   readonly probe: PluginUse;
   readonly failover: PluginUse;
   readonly policies: readonly PluginUse[];
+  readonly notifiers: readonly PluginUse[];
   readonly credentials: PluginUse;
   readonly affinity: PluginUse;
   readonly store: PluginUse;
@@ -54,6 +59,8 @@ export interface ResolvedPool {
   readonly deadline: number;
   readonly tiers: boolean;
   readonly writes: "balanced" | "primary";
+  /** Name of the aggregator for broadcasts that name none. */
+  readonly aggregator: string;
   readonly serverDefaults: Readonly<Record<string, unknown>>;
   readonly servers: readonly ProfileInput[];
 }
@@ -94,6 +101,7 @@ const DEFAULT_NAMES: Partial<Record<PluginKind, string>> = {
   failover: "default",
   credentials: "profile",
   affinity: "memory",
+  aggregator: "all",
   store: "file",
 };
 
@@ -132,11 +140,13 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
     const path = member("pools", name);
     const at = (key: string) => member(path, key);
     const transport = pool.transport === undefined ? undefined : use("transport", pool.transport, at("transport"));
-    const policies = (Array.isArray(pool.policies) ? pool.policies : []).map((policy: unknown, index) =>
-      use("policy", policy, member(at("policies"), String(index))),
-    );
+    const useEach = (kind: PluginKind, list: unknown, place: string) =>
+      (Array.isArray(list) ? list : []).map((value: unknown, index) => use(kind, value, member(place, String(index))));
+    const policies = useEach("policy", pool.policies, at("policies"));
+    const notifiers = useEach("notifier", pool.notifiers, at("notifiers"));
     const serverDefaults = isRecord(pool.serverDefaults) ? pool.serverDefaults : {};
     const servers = transport ? readServers(transport.plugin, serverDefaults, pool.servers, at("servers"), issues) : [];
+    const aggregator = use("aggregator", pool.aggregator, at("aggregator"));
     const parts = {
       strategy: use("selector", pool.strategy, at("strategy")),
       probe: use("probe", pool.probe, at("probe")),
@@ -152,11 +162,13 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
         transport: transport as PluginUse,
         store: store as PluginUse,
         policies: policies as PluginUse[],
+        notifiers: notifiers as PluginUse[],
         health: healthSettings(pool.health),
         limits: limitSettings(pool.limits),
         deadline: milliseconds(pool.deadline as Duration),
         tiers: pool.tiers as boolean,
         writes: pool.writes as "balanced" | "primary",
+        aggregator: String(aggregator?.plugin.name),
         serverDefaults,
         servers,
       });
@@ -332,6 +344,9 @@ function healthSettings(value: unknown): HealthSettings {
     timeout: milliseconds(health?.timeout ?? "5s"),
     recoveryInterval: milliseconds(health?.recoveryInterval ?? "2s"),
     ejection: milliseconds(health?.ejection ?? "30s"),
+    slowStart: milliseconds(health?.slowStart ?? "10s"),
+    rejections: health?.rejections ?? 5,
+    checksPerSecond: health?.checksPerSecond ?? 20,
   };
 }
 

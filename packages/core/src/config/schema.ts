@@ -54,8 +54,25 @@ const healthSchema = Type.Object(
     ejection: Type.Optional(
       DurationSchema({
         default: "30s",
-        description: "Where checks are off: time an unhealthy server rests before one request tries it.",
+        description:
+          "Rest of a server that requests took out: where checks are off, before one request tries it; where they are on, from the second time in a row. Grows each time, up to tenfold.",
       }),
+    ),
+    slowStart: Type.Optional(
+      DurationSchema({
+        default: "10s",
+        description: "Time over which a recovered server's share grows from a tenth to the whole.",
+      }),
+    ),
+    rejections: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        default: 5,
+        description: "Refusals in a row (408, 429) that count as one failure of the server.",
+      }),
+    ),
+    checksPerSecond: Type.Optional(
+      Type.Number({ exclusiveMinimum: 0, default: 20, description: "Most checks of the whole pool in a second." }),
     ),
   },
   { ...closed, description: "When servers are checked, and how results become a state." },
@@ -126,6 +143,9 @@ function poolFields(parts: SchemaParts): TProperties {
     strategy: Type.Optional(parts.use("selector", "How a server is picked. Default: round-robin.")),
     probe: Type.Optional(parts.use("probe", "How a server is asked whether it is well. Default: ping.")),
     failover: Type.Optional(parts.use("failover", "What follows a failed attempt. Default: default.")),
+    notifiers: Type.Optional(
+      Type.Array(parts.use("notifier", "A notifier."), { description: "Who is told of failovers and recoveries." }),
+    ),
     policies: Type.Optional(
       Type.Array(parts.use("policy", "A policy."), { description: "What calls may do, in order." }),
     ),
@@ -147,6 +167,9 @@ function poolFields(parts: SchemaParts): TProperties {
         default: "balanced",
         description: "primary: every write goes to the first server of the best tier.",
       }),
+    ),
+    aggregator: Type.Optional(
+      parts.use("aggregator", "How answers to a group become one, where a call does not say. Default: all."),
     ),
     serverDefaults: Type.Optional(
       Type.Object(
@@ -234,16 +257,17 @@ export function serverSchema(transport: AnyPlugin): TObject {
 /** The ways to name plugins: by name, unless there are options that must be given, and by name and options. */
 function uses(plugins: readonly AnyPlugin[]): TSchema[] {
   const names = plugins.filter(({ options }) => !(options as { required?: readonly string[] }).required?.length);
-  return [
-    ...(names.length > 0 ? [{ type: "string", enum: names.map((plugin) => String(plugin.name)) }] : []),
-    ...plugins.map(withType),
-  ];
+  return [...(names.length > 0 ? [{ type: "string", enum: names.flatMap(namesOf) }] : []), ...plugins.map(withType)];
+}
+
+function namesOf(plugin: AnyPlugin): string[] {
+  return [String(plugin.name), ...(plugin.aliases ?? [])];
 }
 
 function withType(plugin: AnyPlugin): TSchema {
   const options = plugin.options as TObject;
   return Type.Object(
-    { type: Type.Literal(String(plugin.name)), ...options.properties },
+    { type: Type.Enum(namesOf(plugin)), ...options.properties },
     { ...closed, title: `${String(plugin.kind)} ${String(plugin.name)}` },
   );
 }

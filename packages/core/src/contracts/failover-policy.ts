@@ -42,6 +42,8 @@ export type FailoverDecision =
       readonly on: "same" | "other";
       readonly delay: number;
       readonly charge: boolean;
+      /** Servers to prefer for the next attempt, best first, before tiers and the selector have their say. */
+      readonly prefer?: readonly string[];
     };
 
 /** One attempt of a call, as policies, answers and errors report it. */

@@ -6,7 +6,7 @@
  * - `timeout`: the attempt's time ran out after the request may have been sent.
  * - `overload`: the server answered that it is busy (HTTP 429, 503).
  * - `unavailable`: the server answered that it cannot (HTTP 500, 502, 504).
- * - `rejected`: the server answered with a client error that counts against its health when repeated.
+ * - `rejected`: the server answered with a client error that counts against its health when repeated (HTTP 408).
  * - `cancelled`: the caller went away. Says nothing about the server.
  * - `invalid`: the request could not be formed (a path outside the server's base). Says nothing about the server.
  */
@@ -23,10 +23,11 @@ export type FailureKind =
 export interface Failure {
   readonly kind: FailureKind;
   /**
-   * What the failure speaks about: only `server` counts against a server's health. `connection` is one lost
-   * connection among several of a healthy server; `request` and `caller` speak about neither.
+   * What the failure speaks about: only `server` counts against a server's health. `repetition` does so when it comes
+   * several times in a row (408, 429). `connection` is one lost connection among several of a healthy server;
+   * `request` and `caller` speak about neither.
    */
-  readonly blame: "server" | "connection" | "request" | "caller";
+  readonly blame: "server" | "repetition" | "connection" | "request" | "caller";
   /** One line for an operator, free of secrets. */
   readonly message: string;
   /** Milliseconds the server asked to be left alone for (`Retry-After`), not yet clamped. */

@@ -1,4 +1,4 @@
-export type { Aggregate, AggregateContext, Aggregator, ServerResult } from "./aggregator.ts";
+export type { Aggregate, AggregateContext, Aggregator, Quorum, ServerResult } from "./aggregator.ts";
 export type { AffinityChange, AffinityStore } from "./affinity-store.ts";
 export type { Clock } from "./clock.ts";
 export type { Attempt, ConnectInit, Connection, ConnectionStats } from "./connection.ts";
@@ -7,6 +7,7 @@ export type { AttemptRecord, FailoverContext, FailoverDecision, FailoverPolicy }
 export type { Failure, FailureKind } from "./failure.ts";
 export type { HealthProbe, ProbeResult, ProbeTarget } from "./health-probe.ts";
 export type { Log, LogFields } from "./log.ts";
+export type { Notice, NoticeKind, Notifier } from "./notifier.ts";
 export type { Policy, PolicyCall, PolicyResult, Ruling } from "./policy.ts";
 export type {
   ActiveServerChange,

@@ -1,4 +1,4 @@
-import type { Aggregate, Aggregator } from "./aggregator.ts";
+import type { Aggregate, Aggregator, Quorum } from "./aggregator.ts";
 import type { ConnectionStats } from "./connection.ts";
 import type { AttemptRecord } from "./failover-policy.ts";
 import type { Failure } from "./failure.ts";
@@ -35,9 +35,12 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * Runs a request on many servers at once, unhealthy ones included, and aggregates their answers. Each server is
    * tried by itself: there is no failover between them.
    *
-   * @throws UnknownGroupError, UnknownServerError, BroadcastBodyError
+   * @throws UnknownGroupError, UnknownServerError, UnknownAggregatorError, BroadcastBodyError
    */
-  broadcast<T>(request: W["request"], options: BroadcastOptions<W, T>): Promise<Aggregate<T>>;
+  broadcast<T>(
+    request: W["request"],
+    options: BroadcastOptions<W, T>,
+  ): Promise<Aggregate<T> & { readonly quorum?: Quorum }>;
 
   /**
    * Adds a server at run time: untrusted, and saved in the profile store.
@@ -98,8 +101,12 @@ export interface BroadcastOptions<W extends Wire, T> extends Omit<CallOptions, "
   readonly serverGroup?: string;
   readonly serverIds?: readonly string[];
   readonly consume: Consume<W, T>;
-  /** Default: `all`. */
-  readonly aggregator?: Aggregator;
+  /** By name, or as a value. Default: the pool's. */
+  readonly aggregator?: string | Aggregator;
+  /** How many servers must succeed for the whole to count as a success. Default: all of them. */
+  readonly quorum?: number;
+  /** What a success is. Default: any answer that reports no failure of its server. */
+  readonly succeeded?: (value: T) => boolean;
   /** What makes two answers equal. Default: their JSON. */
   readonly key?: (value: T) => string;
 }
@@ -155,6 +162,8 @@ export interface PoolEvents {
   "server-healthy": HealthChange;
   "server-degraded": HealthChange;
   "server-unhealthy": HealthChange;
+  /** Failed requests, not checks, took a server out of rotation. */
+  "server-ejected": HealthChange;
   /** A server that was unhealthy takes requests again. */
   recovered: { readonly serverId: string };
   /** A call moves on from one server to another. */

@@ -93,6 +93,20 @@ export class AffinityConflictError extends DavpoolError {
   }
 }
 
+/** `AFFINITY_UNAVAILABLE`: the only server that knows the request's lock or entity tag cannot be reached. */
+export class AffinityUnavailableError extends DavpoolError {
+  readonly attempts: readonly AttemptRecord[];
+
+  constructor(operation: string, owner: string, attempts: readonly AttemptRecord[]) {
+    super(
+      "AFFINITY_UNAVAILABLE",
+      `${operation} carries a lock token or entity tag of server ${owner}, which gave no answer (${attempts.at(-1)?.failure?.message ?? "it is down"}). No other server knows it: wait until ${owner} is back, or take a new lock.`,
+      { details: { owner, attempts: attempts.map(attemptDetails) }, cause: attempts.at(-1)?.failure?.cause },
+    );
+    this.attempts = attempts;
+  }
+}
+
 /** `POLICY_DENIED`: a policy refused the call; nothing was sent. */
 export class PolicyDeniedError extends DavpoolError {
   constructor(operation: string, reason: string) {

@@ -1,5 +1,6 @@
 export {
   AffinityConflictError,
+  AffinityUnavailableError,
   AffinityUnknownError,
   BroadcastBodyError,
   CallCancelledError,
@@ -21,6 +22,7 @@ export {
   InvalidProfileError,
   ServerDeclaredError,
   ServerDisabledError,
+  UnknownAggregatorError,
   UnknownGroupError,
   UnknownServerError,
 } from "./server-errors.ts";

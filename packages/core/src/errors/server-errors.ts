@@ -24,6 +24,15 @@ export class UnknownGroupError extends DavpoolError {
   }
 }
 
+/** `UNKNOWN_AGGREGATOR`: no plugin makes one answer of many in this way. */
+export class UnknownAggregatorError extends DavpoolError {
+  constructor(name: string, names: readonly string[]) {
+    super("UNKNOWN_AGGREGATOR", `There is no aggregator "${name}". Aggregators: ${listed(names)}.`, {
+      details: { name, names },
+    });
+  }
+}
+
 /** `SERVER_DISABLED`: the server named by the call takes no requests. */
 export class ServerDisabledError extends DavpoolError {
   constructor(serverId: string) {

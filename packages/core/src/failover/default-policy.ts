@@ -11,6 +11,11 @@ const options = Type.Object({
     DurationSchema({ default: "100ms", description: "First pause before a server is asked again; doubles each time." }),
   ),
   longestBackoff: Type.Optional(DurationSchema({ default: "5s", description: "Longest such pause." })),
+  fallbackOrder: Type.Optional(
+    Type.Array(Type.String(), {
+      description: "Server ids, in the order in which a failed call tries them, whatever their priority.",
+    }),
+  ),
 });
 
 declare module "../config/define-config.ts" {
@@ -38,7 +43,10 @@ export function defaultFailoverPolicy(settings: {
   /** Milliseconds. */
   readonly backoff: number;
   readonly longestBackoff: number;
+  /** Server ids, best first. */
+  readonly fallbackOrder?: readonly string[];
 }): FailoverPolicy {
+  const prefer = settings.fallbackOrder && { prefer: settings.fallbackOrder };
   return {
     decide(context) {
       const failure = context.attempts.at(-1)?.failure;
@@ -46,7 +54,7 @@ export function defaultFailoverPolicy(settings: {
 
       const free = context.attempts.length === 1 && (failure.kind === "unsent" || failure.kind === "broken");
       if (settings.enabled && !context.pinned && context.untried > 0)
-        return { action: "retry", on: "other", delay: 0, charge: !free };
+        return { action: "retry", on: "other", delay: 0, charge: !free, ...prefer };
 
       const pause = Math.min(settings.backoff * 2 ** (context.attempts.length - 1), settings.longestBackoff);
       const asked = Math.min(failure.retryAfter ?? 0, settings.longestBackoff);
@@ -76,10 +84,11 @@ export const defaultFailover = definePlugin({
   kind: "failover",
   name: "default",
   options,
-  create: (_context, { enabled = true, backoff = "100ms", longestBackoff = "5s" }) =>
+  create: (_context, { enabled = true, backoff = "100ms", longestBackoff = "5s", fallbackOrder }) =>
     defaultFailoverPolicy({
       enabled,
       backoff: milliseconds(backoff),
       longestBackoff: milliseconds(longestBackoff),
+      ...(fallbackOrder && { fallbackOrder }),
     }),
 });

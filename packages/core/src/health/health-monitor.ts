@@ -24,6 +24,9 @@ export class HealthMonitor<W extends Wire> implements Disposable {
   readonly #random: () => number;
   readonly #hooks: HealthMonitorHooks<W>;
   readonly #watched = new Map<Server<W>, Watched>();
+  /** Checks that may begin at once; refilled with time, up to those of one second. */
+  #allowance: number;
+  #refilledAt: number;
 
   constructor(
     settings: HealthSettings,
@@ -37,6 +40,12 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     this.#clock = clock;
     this.#random = random;
     this.#hooks = hooks;
+    this.#allowance = this.#most;
+    this.#refilledAt = clock.now();
+  }
+
+  get #most(): number {
+    return Math.max(1, this.#settings.checksPerSecond);
   }
 
   /** Starts to check a server, at once. Calling it again, after its profile changed, brings the next check forward. */
@@ -80,7 +89,23 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     watched.timer = this.#clock.after(delay, () => void this.#check(server, watched), { background: true });
   }
 
+  /** Milliseconds until the pool may begin one more check; 0 takes it. */
+  #wait(): number {
+    const now = this.#clock.now();
+    const { checksPerSecond } = this.#settings;
+    this.#allowance = Math.min(this.#most, this.#allowance + ((now - this.#refilledAt) * checksPerSecond) / 1_000);
+    this.#refilledAt = now;
+    if (this.#allowance < 1) return Math.ceil(((1 - this.#allowance) * 1_000) / checksPerSecond);
+    this.#allowance--;
+    return 0;
+  }
+
   async #check(server: Server<W>, watched: Watched): Promise<void> {
+    const wait = this.#wait();
+    if (wait > 0) {
+      this.#schedule(server, watched, wait);
+      return;
+    }
     const abort = new AbortController();
     watched.abort = abort;
     watched.last = this.#clock.now();

@@ -291,3 +291,97 @@ describe("a snapshot", () => {
     expect(health.snapshot().uptime).toBe(0);
   });
 });
+
+describe("a server that has recovered", () => {
+  test("begins with a tenth of its share, which grows to the whole", () => {
+    const health = new HealthRecord({ ...HEALTH, slowStart: 10_000 }, true, clock, {
+      changed() {},
+      mayEject: () => true,
+    });
+    expect(health.share).toBe(1);
+    failed(health, 3);
+    health.check("healthy", 1, undefined);
+    health.check("healthy", 1, undefined);
+    expect(health.share).toBeCloseTo(0.1);
+    clock.advance(5_000);
+    expect(health.share).toBeCloseTo(0.55);
+    clock.advance(5_000);
+    expect(health.share).toBe(1);
+  });
+
+  test("has its whole share at once where slow start is off", () => {
+    const health = record(true);
+    failed(health, 3);
+    health.check("healthy", 1, undefined);
+    health.check("healthy", 1, undefined);
+    expect([health.state, health.share]).toEqual(["healthy", 1]);
+  });
+});
+
+describe("requests that keep failing where checks find nothing", () => {
+  const checkedWell = (health: HealthRecord) => {
+    health.check("healthy", 1, undefined);
+    health.check("healthy", 1, undefined);
+  };
+
+  test("take the server out for longer each time", () => {
+    const health = record(true);
+    requestFailed(health, 3);
+    checkedWell(health);
+    expect(health.state).toBe("healthy");
+    for (const rest of [1_000, 2_000, 3_000]) {
+      requestFailed(health, 3);
+      checkedWell(health);
+      clock.advance(rest - 1);
+      checkedWell(health);
+      expect(health.state).toBe("unhealthy");
+      clock.advance(1);
+      checkedWell(health);
+      expect(health.state).toBe("healthy");
+    }
+  });
+
+  test("are forgotten when checks fail as well: the way back is then the checks' alone", () => {
+    const health = record(true);
+    requestFailed(health, 3);
+    checkedWell(health);
+    requestFailed(health, 3);
+    failed(health);
+    checkedWell(health);
+    expect(health.state).toBe("healthy");
+  });
+
+  test("are forgotten after a long time in which all was well", () => {
+    const health = record(true);
+    requestFailed(health, 3);
+    checkedWell(health);
+    clock.advance(10_000);
+    requestFailed(health, 3);
+    checkedWell(health);
+    expect(health.state).toBe("healthy");
+  });
+
+  test("are told apart from checks", () => {
+    const told: (boolean | undefined)[] = [];
+    const hooks = {
+      changed: (_previous: unknown, _reason: unknown, ejected?: boolean) => void told.push(ejected),
+      mayEject: () => true,
+    };
+    requestFailed(new HealthRecord(HEALTH, true, clock, hooks), 3);
+    failed(new HealthRecord(HEALTH, true, clock, hooks), 3);
+    expect(told).toEqual([false, true, false, false]);
+  });
+});
+
+test("refusals count only when they repeat themselves, and an answer in between begins the count anew", () => {
+  const health = record(true);
+  const refused = (times: number) => {
+    for (let count = 0; count < times; count++) health.rejected("it answered 429", 1, health.taken());
+  };
+  refused(4);
+  health.outcome(undefined, 1, false);
+  refused(4);
+  expect(health.state).toBe("healthy");
+  refused(1);
+  expect([health.state, health.problem]).toEqual(["degraded", "it answered 429"]);
+});

@@ -7,9 +7,15 @@ import { Uptime } from "./uptime.ts";
 /** How long an ejection may grow to, as a multiple of the configured time. */
 const LONGEST_EJECTION = 10;
 
+/** Share of requests that a server has at first when it has recovered. */
+const FIRST_SHARE = 0.1;
+
 export interface HealthRecordHooks {
-  /** The state changed, or whether the server is usable. */
-  changed(previous: HealthState, reason: string | undefined): void;
+  /**
+   * The state changed, or whether the server is usable.
+   * @param ejected requests, and not checks, took it out.
+   */
+  changed(previous: HealthState, reason: string | undefined, ejected?: boolean): void;
   /** Asked before a request's failure ejects the server: false keeps the last usable server in rotation. */
   mayEject(): boolean;
 }
@@ -18,8 +24,9 @@ export interface HealthRecordHooks {
  * Turns single results into one server's state, by counting.
  *
  * Both checks and requests count towards `unhealthy`. The way back is the checks' alone: failover sticks until they
- * say that the server has recovered. Only where checks are off, one request at a time serves as the trial, after a
- * rest that grows with every ejection.
+ * say that the server has recovered. Where requests keep failing that checks find well, the server also rests, longer
+ * each time. Only where checks are off, one request at a time serves as the trial, after such a rest. Back in rotation,
+ * a server's share grows little by little.
  */
 export class HealthRecord {
   readonly #settings: HealthSettings;
@@ -43,6 +50,10 @@ export class HealthRecord {
   /** A restored state needs one success to be overturned, not several. */
   #hint = false;
   #ejections = 0;
+  /** Checks alone do not bring it back before; they said all along that it was well. */
+  #notBefore: number | undefined;
+  #recoveredAt: number | undefined;
+  #rejections = 0;
   #rest: Disposable | undefined;
   #trial: "none" | "ready" | "running" = "none";
 
@@ -57,6 +68,16 @@ export class HealthRecord {
   /** May take a request now. */
   get usable(): boolean {
     return this.state !== "unhealthy" || this.#trial === "ready";
+  }
+
+  /** Its share of requests beside servers that have theirs: 1, or less for a while after it has recovered. */
+  get share(): number {
+    if (this.#recoveredAt === undefined) return 1;
+    const { slowStart } = this.#settings;
+    const elapsed = this.#clock.now() - this.#recoveredAt;
+    if (elapsed < slowStart) return FIRST_SHARE + (1 - FIRST_SHARE) * (elapsed / slowStart);
+    this.#recoveredAt = undefined;
+    return 1;
   }
 
   /** Whether checks run changed. Somebody must always be the way back. */
@@ -80,6 +101,8 @@ export class HealthRecord {
     this.#lastCheck = this.#clock.wall().toISOString();
     this.#slow = result === "degraded";
     if (result === "failed") {
+      // Checks and requests agree; when checks find it well again, they are to be believed.
+      this.#notBefore = undefined;
       this.#failed(reason, true);
       return;
     }
@@ -94,6 +117,7 @@ export class HealthRecord {
    */
   outcome(reason: string | undefined, latency: number, trial: boolean): void {
     if (trial && this.#trial === "running") this.#trial = "none";
+    this.#rejections = 0;
     if (reason !== undefined) {
       this.#failed(reason, false);
       if (trial && this.state === "unhealthy" && !this.#checked) this.#eject();
@@ -104,6 +128,12 @@ export class HealthRecord {
     this.#succeeded(this.#slow ? "degraded" : "healthy");
     // It answered: the next trial need not wait.
     if (this.state === "unhealthy" && this.#trial === "none") this.#offerTrial();
+  }
+
+  /** A request was refused in a way that speaks about the server only when it repeats itself. */
+  rejected(reason: string, latency: number, trial: boolean): void {
+    if (++this.#rejections >= this.#settings.rejections) this.outcome(reason, latency, trial);
+    else if (trial) this.undecided();
   }
 
   /** A trial ended without saying anything about the server: its caller went away. */
@@ -146,7 +176,7 @@ export class HealthRecord {
       (result === "healthy"
         ? this.#good >= successes
         : this.state === "healthy" || this.consecutiveSuccesses >= successes);
-    if (!enough) return;
+    if (!enough || (this.state === "unhealthy" && this.#clock.now() < (this.#notBefore ?? 0))) return;
     this.#endTrials();
     this.#become(result, result === "degraded" ? this.problem : undefined);
   }
@@ -159,12 +189,13 @@ export class HealthRecord {
     this.problem = reason;
     if (this.state === "unhealthy") return;
     if (this.consecutiveFailures >= this.#settings.failures && (check || this.#hooks.mayEject())) {
-      this.#become("unhealthy", reason);
+      this.#become("unhealthy", reason, !check);
       if (!this.#checked) this.#eject();
+      else if (!check) this.#distrustChecks();
     } else if (this.state === "healthy") this.#become("degraded", reason);
   }
 
-  #become(state: HealthState, reason: string | undefined): void {
+  #become(state: HealthState, reason: string | undefined, ejected = false): void {
     const previous = this.state;
     if (previous === state) return;
     this.state = state;
@@ -172,8 +203,18 @@ export class HealthRecord {
     const now = this.#clock.now();
     if (state === "unhealthy") this.#uptime.down(now);
     else this.#uptime.up(now);
+    if (previous === "unhealthy") this.#recoveredAt = now;
     if (state === "healthy") this.problem = undefined;
-    this.#hooks.changed(previous, reason);
+    this.#hooks.changed(previous, reason, ejected);
+  }
+
+  /** Requests fail again soon after checks had brought it back: the next time they must wait, and longer each time. */
+  #distrustChecks(): void {
+    const now = this.#clock.now();
+    const { ejection } = this.#settings;
+    const again = this.#notBefore !== undefined && now - this.#notBefore < ejection * LONGEST_EJECTION;
+    this.#ejections = again ? Math.min(this.#ejections + 1, LONGEST_EJECTION) : 0;
+    this.#notBefore = now + ejection * this.#ejections;
   }
 
   #eject(): void {
@@ -192,7 +233,7 @@ export class HealthRecord {
   /** It has recovered, or checks find out whether it has. */
   #endTrials(): void {
     this.#rest?.[Symbol.dispose]();
-    this.#ejections = 0;
+    if (!this.#checked) this.#ejections = 0;
     this.#trial = "none";
   }
 }

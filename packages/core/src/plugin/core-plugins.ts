@@ -1,4 +1,6 @@
 import { allAggregator } from "../aggregator/all.ts";
+import { fastestAggregator, firstAggregator } from "../aggregator/first.ts";
+import { majorityAggregator } from "../aggregator/majority.ts";
 import { defaultFailover } from "../failover/default-policy.ts";
 import { pingProbe } from "../health/ping-probe.ts";
 import { affinityMemory } from "../pool/affinity-memory.ts";
@@ -12,4 +14,7 @@ export const corePlugins: readonly AnyPlugin[] = [
   affinityMemory,
   credentialsProfile,
   allAggregator,
+  firstAggregator,
+  fastestAggregator,
+  majorityAggregator,
 ];

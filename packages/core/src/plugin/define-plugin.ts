@@ -4,6 +4,7 @@ import type { Aggregator } from "../contracts/aggregator.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { FailoverPolicy } from "../contracts/failover-policy.ts";
 import type { HealthProbe } from "../contracts/health-probe.ts";
+import type { Notifier } from "../contracts/notifier.ts";
 import type { Policy } from "../contracts/policy.ts";
 import type { ProfileStore } from "../contracts/profile-store.ts";
 import type { Selector } from "../contracts/selector.ts";
@@ -25,6 +26,7 @@ export interface PluginContracts {
   affinity: AffinityStore;
   credentials: CredentialSource;
   policy: Policy;
+  notifier: Notifier;
   aggregator: Aggregator;
   /** Anything, offered to other plugins under the token in `provides`. */
   service: unknown;
@@ -59,6 +61,8 @@ export interface Plugin<
   readonly kind: K;
   /** The name used in configuration. */
   readonly name: N;
+  /** Other spellings of the name that configurations may use. */
+  readonly aliases?: readonly string[];
   /** Schema of the plugin's options; part of the configuration's schema. */
   readonly options: S;
   /** Transports only: the profile fields beyond those that every server has. */

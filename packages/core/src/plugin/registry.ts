@@ -13,6 +13,7 @@ export const KINDS: readonly PluginKind[] = [
   "probe",
   "failover",
   "policy",
+  "notifier",
   "aggregator",
 ];
 
@@ -52,8 +53,11 @@ export class PluginRegistry {
     this.#plugins.get(plugin.kind as PluginKind)?.set(plugin.name, plugin);
   }
 
+  /** @param name the plugin's own, or one of its aliases. */
   get(kind: PluginKind, name: string): AnyPlugin | undefined {
-    return this.#plugins.get(kind)?.get(name);
+    return (
+      this.#plugins.get(kind)?.get(name) ?? this.list(kind).find((plugin) => plugin.aliases?.includes(name) === true)
+    );
   }
 
   /** Plugins of a kind in the order of their names. */

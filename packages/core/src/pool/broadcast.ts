@@ -9,6 +9,7 @@ export interface BroadcastPlan<T> {
   readonly signal: AbortSignal | undefined;
   readonly aggregator: Aggregator;
   readonly key: (value: T) => string;
+  readonly succeeded: (result: ServerResult<T>) => boolean;
   readonly member: Member<T>;
 }
 
@@ -28,7 +29,11 @@ export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>
 
   const workers = Array.from({ length: Math.min(plan.concurrency, plan.serverIds.length) }, work);
   try {
-    const aggregate = await plan.aggregator.aggregate(arrivals, { servers: plan.serverIds.length, key: plan.key });
+    const aggregate = await plan.aggregator.aggregate(arrivals, {
+      servers: plan.serverIds.length,
+      key: plan.key,
+      succeeded: plan.succeeded,
+    });
     const order = new Map(plan.serverIds.map((serverId, index) => [serverId, index]));
     const place = (result: ServerResult<T>) => order.get(result.serverId) ?? 0;
     return { ...aggregate, results: aggregate.results.toSorted((a, b) => place(a) - place(b)) };

@@ -12,6 +12,7 @@ import type { Transport } from "../contracts/transport.ts";
 import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
 import {
   AffinityConflictError,
+  AffinityUnavailableError,
   AffinityUnknownError,
   CallCancelledError,
   DeadlineExceededError,
@@ -62,7 +63,9 @@ export interface CallParts<W extends Wire> {
 }
 
 /** What follows an attempt: the answer, or another attempt. */
-type Settled<T> = { readonly answer: Answer<T> } | { readonly on: "same" | "other"; readonly delay: number };
+type Settled<T> = { readonly answer: Answer<T> } | Retry;
+
+type Retry = Extract<FailoverDecision, { action: "retry" }>;
 
 const NOBODY: Caller = {};
 
@@ -231,12 +234,22 @@ export class Call<W extends Wire, T> {
       const server = next instanceof Promise ? await next : next;
       const settled = await this.#attempt(server);
       if ("answer" in settled) return settled.answer;
-      this.#again = settled.on === "same" ? server : undefined;
+      this.#again = settled.on === "same" ? server : this.#preferred(settled.prefer);
       if (settled.delay > 0) {
         const { deadlines, clock } = this.#parts;
         await pause(deadlines, clock.now() + settled.delay, this.#options.signal);
       }
     }
+  }
+
+  /** Of the servers that the policy prefers, the first one that can be tried. */
+  #preferred(serverIds: readonly string[] | undefined): Server<W> | undefined {
+    for (const serverId of serverIds ?? []) {
+      const server = this.#parts.servers.get(serverId);
+      if (!server?.enabled || this.#tried?.has(serverId) || !server.record.usable) continue;
+      if (!this.#admits || this.#admits(server)) return server;
+    }
+    return undefined;
   }
 
   /** A server whose slot is taken. */
@@ -269,7 +282,8 @@ export class Call<W extends Wire, T> {
     const free = withSlots(candidates);
     const [first] = free;
     if (!first) return undefined;
-    const server = free.length === 1 ? first : this.#select(free as [Server<W>, ...Server<W>[]]);
+    const server =
+      free.length === 1 ? first : this.#select(withShares(free, this.#parts.random) as [Server<W>, ...Server<W>[]]);
     this.#trial = server.take();
     return server;
   };
@@ -445,7 +459,7 @@ export class Call<W extends Wire, T> {
     { serverId, latency, server }: RunningAttempt<W>,
     failure: Failure,
     outcome: AttemptRecord["outcome"],
-  ): { on: "same" | "other"; delay: number } | undefined {
+  ): Retry | undefined {
     const { clock, failover, budget, random, log } = this.#parts;
     this.#attempts.push({ serverId, outcome, latency, failure });
     this.#tried = (this.#tried ?? new Set()).add(serverId);
@@ -532,6 +546,8 @@ export class Call<W extends Wire, T> {
   }
 
   #noServer(): Error {
+    if (this.#pinned && this.#options.serverId === undefined && this.#parts.servers.size > 1)
+      return new AffinityUnavailableError(this.#traits.operation, this.#pinned.serverId, this.#attempts);
     const reports = [...this.#parts.servers.values()].map((server): ServerReport => {
       const last = this.#attempts.findLast((attempt) => attempt.serverId === server.serverId);
       const problem = last?.failure?.message ?? server.record.problem;
@@ -543,6 +559,20 @@ export class Call<W extends Wire, T> {
     });
     return new NoServerAvailableError(this.#parts.pool, reports, this.#attempts);
   }
+}
+
+/** Without some of those that have just recovered, so that their share grows little by little; never without all. */
+function withShares<W extends Wire>(candidates: readonly Server<W>[], random: () => number): readonly Server<W>[] {
+  let [least, most] = [1, 0];
+  for (const { record } of candidates) {
+    const { share } = record;
+    if (share < least) least = share;
+    if (share > most) most = share;
+  }
+  // All of them have the same share, which is the rule.
+  if (least >= most) return candidates;
+  const draw = random() * most;
+  return candidates.filter(({ record }) => record.share > draw);
 }
 
 function withSlots<W extends Wire>(candidates: readonly Server<W>[]): readonly Server<W>[] {

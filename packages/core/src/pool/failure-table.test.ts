@@ -135,10 +135,10 @@ describe("three servers, the call names the failing one", () => {
 describe("a request bound to a server by a lock or entity tag", () => {
   const bound = (request: ScriptedRequest): ScriptedRequest => ({ ...request, boundTo: ["lock"] });
   test.each([
-    ["refused", GET, "NO_SERVER_AVAILABLE | a:0 b:0 | a failed, a failed, a failed, a failed"],
-    ["refused", POST, "NO_SERVER_AVAILABLE | a:0 b:0 | a failed, a failed, a failed, a failed"],
+    ["refused", GET, "AFFINITY_UNAVAILABLE | a:0 b:0 | a failed, a failed, a failed, a failed"],
+    ["refused", POST, "AFFINITY_UNAVAILABLE | a:0 b:0 | a failed, a failed, a failed, a failed"],
     ["reset after sending", PUT, "OUTCOME_UNKNOWN | a:1 b:0 | a unknown"],
-    ["reset after sending", GET, "NO_SERVER_AVAILABLE | a:4 b:0 | a unknown, a unknown, a unknown, a unknown"],
+    ["reset after sending", GET, "AFFINITY_UNAVAILABLE | a:4 b:0 | a unknown, a unknown, a unknown, a unknown"],
     ["503", PUT, "503 | a:1 b:0 | a answered"],
   ] as const)("stays there: %s", async (fault, request, expected) => {
     const affinity = { get: () => "a", set() {}, delete() {} };

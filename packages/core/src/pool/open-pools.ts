@@ -1,5 +1,7 @@
+import type { Aggregator } from "../contracts/aggregator.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Log } from "../contracts/log.ts";
+import type { Notifier } from "../contracts/notifier.ts";
 import type { Pool } from "../contracts/pool.ts";
 import type { PluginUse, ResolvedConfig, ResolvedPool } from "../config/resolve-config.ts";
 import { profileReader } from "../config/server-profile.ts";
@@ -23,6 +25,7 @@ import {
   TRANSPORT,
 } from "../plugin/tokens.ts";
 import { systemClock } from "../time/system-clock.ts";
+import { notifyOf } from "./notices.ts";
 import { ServerPool } from "./pool.ts";
 
 export interface OpenOptions {
@@ -97,6 +100,9 @@ async function openPool(
   const policies = [];
   for (const use of settings.policies) policies.push(await create(scope, use, context, signal, undefined));
   scope.provide(POLICIES, policies as never);
+  const aggregators = new Map<string, Aggregator>();
+  for (const plugin of config.registry.list("aggregator"))
+    aggregators.set(String(plugin.name), await create(scope, { plugin, options: {} }, context, signal, undefined));
 
   const pool = new ServerPool({
     settings,
@@ -105,6 +111,7 @@ async function openPool(
     probe,
     failover,
     policies: scope.get(POLICIES),
+    aggregators,
     store,
     affinity,
     credentials,
@@ -114,6 +121,8 @@ async function openPool(
     log: context.log,
   });
   scope.provide(POOL, pool);
+  for (const use of settings.notifiers)
+    notifyOf(pool, await create<Notifier>(scope, use, context, signal, undefined), context);
   signal.throwIfAborted();
   await pool.start();
   return pool;

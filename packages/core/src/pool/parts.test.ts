@@ -132,7 +132,11 @@ describe("the aggregator all", () => {
       yield { serverId: "b", ok: true, value: 1 } as const;
       yield { serverId: "a", ok: false, failure: { kind: "unsent", blame: "server", message: "" } } as const;
     }
-    const { from, results, value } = await allAnswers.aggregate(arrivals(), { servers: 2, key: String });
+    const { from, results, value } = await allAnswers.aggregate(arrivals(), {
+      servers: 2,
+      key: String,
+      succeeded: ({ ok }) => ok,
+    });
     expect([from, results.length, value]).toEqual([["b"], 2, undefined]);
     expect(allAggregator.create({} as never, {})).toBe(allAnswers);
   });

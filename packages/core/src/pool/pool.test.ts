@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Aggregator } from "../contracts/aggregator.ts";
+import { defaultFailoverPolicy } from "../failover/default-policy.ts";
 import {
   GET,
   POST,
@@ -353,6 +354,7 @@ describe("a broadcast", () => {
     await bench.advance(60);
     expect(await work).toEqual({
       from: ["c", "a"],
+      dissenters: [],
       results: [
         { serverId: "a", ok: true, value: 200 },
         { serverId: "c", ok: true, value: 200 },
@@ -401,8 +403,8 @@ describe("a broadcast", () => {
     const first: Aggregator = {
       async aggregate(arrivals) {
         for await (const result of arrivals)
-          if (result.ok) return { value: result.value, from: [result.serverId], results: [result] };
-        return { from: [], results: [] };
+          if (result.ok) return { value: result.value, from: [result.serverId], dissenters: [], results: [result] };
+        return { from: [], dissenters: [], results: [] };
       },
     };
     const bench = await openBench({ limits: { broadcastConcurrency: 2 } });
@@ -431,7 +433,7 @@ describe("a broadcast", () => {
     const aggregator: Aggregator = {
       aggregate: (_arrivals, { servers, key }) => {
         seen.push(servers, key({ x: 1 } as never));
-        return Promise.resolve({ from: [], results: [] });
+        return Promise.resolve({ from: [], dissenters: [], results: [] });
       },
     };
     await bench.pool.broadcast(GET, { consume, aggregator });
@@ -522,4 +524,80 @@ describe("statistics", () => {
     expect(pool.list()).toHaveLength(3);
     expect(lines).toContainEqual({ level: "warn", message: "Earlier health and counters cannot be read: corrupt" });
   });
+});
+
+describe("aggregators", () => {
+  const value = { consume: (response: ScriptedResponse) => Promise.resolve(response.status) };
+
+  test("first takes the first success, and passes over answers that report a failure", async () => {
+    const bench = await openBench();
+    bench.server("a").behaviour = answer(503);
+    const { value: status, from } = await bench.pool.broadcast(POST, { ...value, aggregator: "first" });
+    expect([status, from]).toEqual([200, ["b"]]);
+  });
+
+  test("fastest takes the first answer, whatever it says", async () => {
+    const bench = await openBench();
+    bench.server("a").behaviour = answer(503);
+    const { value: status, from } = await bench.pool.broadcast(POST, { ...value, aggregator: "fastest" });
+    expect([status, from]).toEqual([503, ["a"]]);
+  });
+
+  test.each(["first", "fastest"])("%s has no answer when nobody gives one", async (aggregator) => {
+    const bench = await openBench();
+    for (const serverId of ["a", "b", "c"]) bench.server(serverId).behaviour = refuse;
+    const result = bench.pool.broadcast(POST, { ...value, aggregator, deadline: 50 });
+    await bench.advance(1_000);
+    expect(await result).toMatchObject({ from: [], results: [{ ok: false }, { ok: false }, { ok: false }] });
+  });
+
+  test("majority takes what more than half agree on, and names the dissenters", async () => {
+    const bench = await openBench();
+    bench.server("b").behaviour = answer(404);
+    const result = await bench.pool.broadcast(GET, { ...value, aggregator: "majority" });
+    expect(result).toMatchObject({ value: 200, from: ["a", "c"], dissenters: ["b"] });
+  });
+
+  test("majority has no answer when none has more than half, and silence is no agreement", async () => {
+    const bench = await openBench();
+    bench.server("b").behaviour = answer(404);
+    bench.server("c").behaviour = refuse;
+    const result = bench.pool.broadcast(GET, { ...value, aggregator: "majority", deadline: 50 });
+    await bench.advance(1_000);
+    expect(await result).toMatchObject({ from: [], dissenters: ["a", "b"] });
+    expect(await result).not.toHaveProperty("value");
+  });
+
+  test("that nobody knows are refused with the names there are", async () => {
+    const bench = await openBench();
+    await expect(bench.pool.broadcast(GET, { ...value, aggregator: "mean" })).rejects.toMatchObject({
+      code: "UNKNOWN_AGGREGATOR",
+      details: { names: ["all", "first", "fastest", "majority"] },
+    });
+  });
+
+  test.each([
+    [2, true],
+    [3, false],
+  ])("a quorum of %i of three, two of which succeed, is met: %s", async (quorum, met) => {
+    const bench = await openBench();
+    bench.server("b").behaviour = answer(404);
+    const created = (status: number) => status === 200;
+    const result = await bench.pool.broadcast(POST, { ...value, quorum, succeeded: created });
+    expect(result.quorum).toEqual({ required: quorum, succeeded: 2, met });
+    expect(bench.pool.stats().requestStats).toMatchObject(met ? { successful: 1 } : { failed: 1 });
+  });
+});
+
+test("a call that moves on takes the policy's fallback order before priorities", async () => {
+  const failover = defaultFailoverPolicy({
+    enabled: true,
+    backoff: 1,
+    longestBackoff: 1,
+    fallbackOrder: ["gone", "a", "c", "b"],
+  });
+  const servers = ["a", { serverId: "b", priority: 2 }, { serverId: "c", priority: 3 }];
+  const bench = await openBench({ servers, failover });
+  bench.server("a").behaviour = refuse;
+  expect((await bench.pool.execute(GET)).attempts.map(({ serverId }) => serverId)).toEqual(["a", "c"]);
 });

@@ -1,5 +1,5 @@
 import type { AffinityStore } from "../contracts/affinity-store.ts";
-import type { Aggregate } from "../contracts/aggregator.ts";
+import type { Aggregate, Aggregator, Quorum, ServerResult } from "../contracts/aggregator.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { FailoverPolicy } from "../contracts/failover-policy.ts";
@@ -25,12 +25,11 @@ import type { HealthState, Observation, Selector } from "../contracts/selector.t
 import type { ServerOrigin } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Wire } from "../contracts/wire.ts";
-import { allAnswers } from "../aggregator/all.ts";
 import type { ResolvedPool } from "../config/resolve-config.ts";
 import type { ProfileReader } from "../config/server-profile.ts";
 import { BroadcastBodyError, PoolClosedError } from "../errors/call-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
-import { UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
+import { UnknownAggregatorError, UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
 import { HealthMonitor } from "../health/health-monitor.ts";
 import { HealthRecord } from "../health/health-record.ts";
 import { HealthRecorder } from "../health/health-recorder.ts";
@@ -50,12 +49,16 @@ import { Server } from "./server.ts";
 
 /** What a pool is put together from. */
 export interface PoolParts<W extends Wire> {
-  readonly settings: Pick<ResolvedPool, "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "servers">;
+  readonly settings: Pick<
+    ResolvedPool,
+    "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "aggregator" | "servers"
+  >;
   readonly transport: Transport<W>;
   readonly selector: Selector;
   readonly probe: HealthProbe;
   readonly failover: FailoverPolicy;
   readonly policies: readonly Policy<W>[];
+  readonly aggregators: ReadonlyMap<string, Aggregator>;
   readonly store: ProfileStore;
   readonly affinity: AffinityStore;
   readonly credentials: CredentialSource;
@@ -68,7 +71,13 @@ export interface PoolParts<W extends Wire> {
 const DRAIN = 5_000;
 
 /** What a failure means to a selector: ended by somebody else than the server, an attempt only says "at least so long". */
-const ENDS = { server: "failure", connection: "failure", request: "cancelled", caller: "cancelled" } as const;
+const ENDS = {
+  server: "failure",
+  repetition: "failure",
+  connection: "failure",
+  request: "cancelled",
+  caller: "cancelled",
+} as const;
 
 /** The pool engine. Calls run in `Call`, membership in `Membership`, health in `HealthMonitor`; this joins them. */
 export class ServerPool<W extends Wire = Wire> implements Pool<W> {
@@ -194,21 +203,28 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     }
   }
 
-  async broadcast<T>(request: W["request"], options: BroadcastOptions<W, T>): Promise<Aggregate<T>> {
+  async broadcast<T>(
+    request: W["request"],
+    options: BroadcastOptions<W, T>,
+  ): Promise<Aggregate<T> & { readonly quorum?: Quorum }> {
     if (this.#closed) throw new PoolClosedError(this.name);
     const { clock, settings, transport } = this.#parts;
     const traits = transport.traits(request);
     const serverIds = this.#members(options);
     if (!traits.replayable && serverIds.length > 1) throw new BroadcastBodyError(traits.operation);
+    const aggregator = this.#aggregator(options.aggregator);
     const start = clock.now();
     const time = options.deadline ?? settings.deadline;
     let failed = false;
+    const succeeded = (result: ServerResult<T>) =>
+      result.ok && result.failure === undefined && (options.succeeded?.(result.value) ?? true);
     const work = broadcast<T>({
       serverIds,
       concurrency: settings.limits.broadcastConcurrency,
       signal: options.signal,
-      aggregator: options.aggregator ?? allAnswers,
+      aggregator,
       key: options.key ?? ((value) => JSON.stringify(value)),
+      succeeded,
       member: async (serverId, signal) => {
         // Those that wait for others to end have the rest of the time, not all of it anew.
         const deadline = Math.max(0, start + time - clock.now());
@@ -220,7 +236,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
         );
         this.#budget.deposit();
         try {
-          return { serverId, ok: true, value: (await call.run()).value };
+          const { value } = await call.run();
+          return { serverId, ok: true, value, ...(call.failure && { failure: call.failure }) };
         } catch (error) {
           return { serverId, ok: false, failure: memberFailure(error, call.failure) };
         } finally {
@@ -232,7 +249,12 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     });
     this.#running.add(work);
     try {
-      return await work;
+      const aggregate = await work;
+      const { quorum: required } = options;
+      if (required === undefined) return aggregate;
+      const count = aggregate.results.filter(succeeded).length;
+      failed = count < required;
+      return { ...aggregate, quorum: { required, succeeded: count, met: !failed } };
     } finally {
       this.#running.delete(work);
       this.#counters.ended(!failed, clock.now() - start, false);
@@ -330,6 +352,15 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     });
   }
 
+  #aggregator(wanted: string | Aggregator | undefined): Aggregator {
+    if (typeof wanted === "object") return wanted;
+    const { aggregators, settings } = this.#parts;
+    const name = wanted ?? settings.aggregator;
+    const aggregator = aggregators.get(name);
+    if (!aggregator) throw new UnknownAggregatorError(name, [...aggregators.keys()]);
+    return aggregator;
+  }
+
   #members(options: { readonly serverGroup?: string; readonly serverIds?: readonly string[] }): readonly string[] {
     const enabled = [...this.#servers.values()].filter((server) => server.enabled);
     if (options.serverIds) {
@@ -348,7 +379,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const { settings, clock, transport, credentials } = this.#parts;
     const checked = settings.health.enabled && profile.healthCheckInterval > 0;
     const record = new HealthRecord(settings.health, checked, clock, {
-      changed: (previous, reason) => this.#healthChanged(server, previous, reason),
+      changed: (previous, reason, ejected) => this.#healthChanged(server, previous, reason, ejected),
       mayEject: () =>
         [...this.#servers.values()].some((other) => other !== server && other.enabled && other.record.usable),
     });
@@ -395,7 +426,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     else if (failure.blame === "server") {
       server.record.outcome(failure.message, latency, trial);
       this.#monitor.hurry(server);
-    } else if (trial) server.record.undecided();
+    } else if (failure.blame === "repetition") server.record.rejected(failure.message, latency, trial);
+    else if (trial) server.record.undecided();
     this.#offerSlots(1);
   }
 
@@ -417,7 +449,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#parts.log.error("The strategy failed.", { error: describeError(error) });
   }
 
-  #healthChanged(server: Server<W>, previous: HealthState, reason: string | undefined): void {
+  #healthChanged(server: Server<W>, previous: HealthState, reason: string | undefined, ejected = false): void {
     this.#candidates.invalidate();
     if (server.record.usable) this.#offerSlots(Infinity);
     const state = server.health;
@@ -428,6 +460,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const line = `Server ${serverId} is ${state}${reason === undefined ? "" : `: ${reason}`}`;
     this.#parts.log[state === "healthy" ? "info" : "warn"](line, { serverId, state, previous });
     this.#events.emit(`server-${state}`, change);
+    if (ejected) this.#events.emit("server-ejected", change);
     if (previous === "unhealthy") this.#events.emit("recovered", { serverId });
     const enabled = [...this.#servers.values()].filter((other) => other.enabled);
     if (state === "unhealthy" && enabled.every((other) => other.health === "unhealthy"))

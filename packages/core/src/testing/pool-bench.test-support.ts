@@ -1,3 +1,7 @@
+import { allAggregator } from "../aggregator/all.ts";
+import { fastestAggregator, firstAggregator } from "../aggregator/first.ts";
+import { majorityAggregator } from "../aggregator/majority.ts";
+import type { Aggregator } from "../contracts/aggregator.ts";
 import { Type } from "typebox";
 import type { Log } from "../contracts/log.ts";
 import type { ProfileStore, StoredHealth, StoredState } from "../contracts/profile-store.ts";
@@ -130,6 +134,9 @@ export const HEALTH: HealthSettings = {
   timeout: 5_000,
   recoveryInterval: 2_000,
   ejection: 30_000,
+  slowStart: 0,
+  rejections: 5,
+  checksPerSecond: 1_000,
 };
 
 const LIMITS: LimitSettings = {
@@ -176,6 +183,7 @@ export function buildPool(options: BenchOptions = {}) {
       deadline: options.deadline ?? 10_000,
       tiers: options.tiers ?? true,
       writes: options.writes ?? "balanced",
+      aggregator: "all",
       servers: (options.servers ?? ["a", "b", "c"]).map(complete),
     },
     transport,
@@ -185,6 +193,12 @@ export function buildPool(options: BenchOptions = {}) {
       options.failover ??
       defaultFailoverPolicy({ enabled: options.failoverEnabled ?? true, backoff: 100, longestBackoff: 5_000 }),
     policies: options.policies ?? [],
+    aggregators: new Map<string, Aggregator>(
+      [allAggregator, firstAggregator, fastestAggregator, majorityAggregator].map((plugin) => [
+        plugin.name,
+        plugin.create(undefined as never, {}),
+      ]),
+    ),
     store,
     affinity: options.affinity ?? memoryAffinity(clock),
     credentials: options.credentials ?? { credentials: () => Promise.resolve(undefined) },

@@ -151,6 +151,56 @@ describe("a group", () => {
   });
 });
 
+describe("the answers of a group become one", () => {
+  const config = (urls: readonly string[]) => ({
+    pools: {
+      files: {
+        transport: "webdav",
+        health: { enabled: false },
+        servers: urls.map((url, index) => ({ serverId: `s${index}`, url, group: "all", retryAttempts: 0 })),
+      },
+    },
+  });
+  const read = { method: "GET", path: "/a.txt", serverGroup: "all" };
+
+  test("by majority, which names who differs", async () => {
+    await using cluster = await createWebDavCluster({ servers: 3, tree: "separate" });
+    for (const [index, { tree }] of cluster.servers.entries()) tree.write("/a.txt", index === 1 ? "old" : "new");
+    await using tools = await openTools(config(cluster.urls));
+    const { value } = await tools.call("dav_request", { ...read, aggregate: "majority" });
+    expect(value.chosen).toEqual({ from: ["s0", "s2"], dissenters: ["s1"] });
+    expect(value.results.map(({ body }: { body: string }) => body)).toEqual(["new", "old", "new"]);
+  });
+
+  test("by the first success, which a 404 is not", async () => {
+    await using cluster = await createWebDavCluster({ servers: 2, tree: "separate" });
+    cluster.servers[1]?.tree.write("/a.txt", "here");
+    await using tools = await openTools(config(cluster.urls));
+    const { value } = await tools.call("dav_request", { ...read, aggregate: "first" });
+    expect(value.chosen.from).toEqual(["s1"]);
+  });
+
+  test("with a quorum, which a full disk does not help to meet", async () => {
+    await using cluster = await createWebDavCluster({ servers: 3, tree: "separate" });
+    await cluster.servers[2]?.inject({ kind: "status", status: 507 });
+    await using tools = await openTools(config(cluster.urls));
+    const put = { method: "PUT", path: "/b.txt", body: "x", serverGroup: "all" };
+    const two = await tools.call("dav_request", { ...put, quorum: 2 });
+    expect(two.value.quorum).toEqual({ required: 2, succeeded: 2, met: true });
+    const three = await tools.call("dav_request", { ...put, quorum: 3 });
+    expect(three.value.quorum).toEqual({ required: 3, succeeded: 2, met: false });
+  });
+
+  test("only for a group, and only in ways that there are", async () => {
+    await using cluster = await createWebDavCluster({ servers: 1 });
+    await using tools = await openTools(config(cluster.urls));
+    await expect(tools.call("dav_request", { method: "GET", path: "/", quorum: 1 })).rejects.toThrow(/serverGroup/);
+    await expect(tools.call("dav_request", { ...read, aggregate: "mean" })).rejects.toMatchObject({
+      code: "UNKNOWN_AGGREGATOR",
+    });
+  });
+});
+
 test("a cancelled call stops at the server", async () => {
   await using server = await createWebDavServer();
   await server.inject({ kind: "blackhole" });

@@ -1,4 +1,4 @@
-import { attemptDetails, type Answer, type Consume, type Pool } from "@davpool/core";
+import { attemptDetails, type Answer, type BroadcastOptions, type Consume, type Pool } from "@davpool/core";
 import {
   METHODS,
   MultistatusScan,
@@ -27,6 +27,16 @@ const input = Type.Object(
     serverId: Type.Optional(Type.String({ minLength: 1, description: "Only this server. Default: the pool chooses." })),
     serverGroup: Type.Optional(
       Type.String({ minLength: 1, description: "Every enabled server of this group, in parallel. Not with serverId." }),
+    ),
+    aggregate: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description:
+          "With serverGroup, how the answers become one: all reports each, first takes the first success, fastest the first answer, majority what most agree on (status and body).",
+      }),
+    ),
+    quorum: Type.Optional(
+      Type.Integer({ minimum: 1, description: "With serverGroup: how many servers must succeed." }),
     ),
   },
   { additionalProperties: false },
@@ -69,6 +79,21 @@ const output = Type.Object(
         description: "For a group: one entry for each server, in place of the fields beside it.",
       }),
     ),
+    chosen: Type.Optional(
+      Type.Object(
+        { from: Type.Array(Type.String()), dissenters: Type.Array(Type.String()) },
+        {
+          description:
+            "For a group with aggregate: the servers whose answer was chosen, and those that differ from it.",
+        },
+      ),
+    ),
+    quorum: Type.Optional(
+      Type.Object(
+        { required: Type.Integer(), succeeded: Type.Integer(), met: Type.Boolean() },
+        { description: "For a group with quorum: how many servers had to succeed, and how many did." },
+      ),
+    ),
   },
   { description: "The answer of one server, or results for a group." },
 );
@@ -92,16 +117,26 @@ export function davRequestTool(pool: Pool<WebDavWire>, prefix: string, maxBodySi
     output,
     annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
     run(args, call) {
-      const { serverId, serverGroup } = args;
+      const { serverId, serverGroup, aggregate, quorum } = args;
       if (serverId !== undefined && serverGroup !== undefined)
         throw new InvalidArgumentsError(name, [
           { path: "serverGroup", message: "cannot stand together with serverId: name one server or a group." },
+        ]);
+      if (serverGroup === undefined && (aggregate ?? quorum) !== undefined)
+        throw new InvalidArgumentsError(name, [
+          { path: aggregate === undefined ? "quorum" : "aggregate", message: "needs a serverGroup." },
         ]);
       const request = toRequest(name, args);
       const consume = answerReader(request.method, maxBodySize);
       return serverGroup === undefined
         ? one(pool, request, consume, serverId, call)
-        : group(pool, request, consume, serverGroup, call);
+        : group(pool, request, {
+            ...call,
+            consume,
+            serverGroup,
+            ...(aggregate !== undefined && { aggregator: aggregate }),
+            ...(quorum !== undefined && { quorum }),
+          });
     },
   });
 }
@@ -133,13 +168,18 @@ async function one(
 async function group(
   pool: Pool<WebDavWire>,
   request: WebDavRequest,
-  consume: Consume<WebDavWire, ServerAnswer>,
-  serverGroup: string,
-  call: ToolCall,
+  options: BroadcastOptions<WebDavWire, ServerAnswer>,
 ): Promise<ToolAnswer> {
-  const { results } = await pool.broadcast(request, { ...call, consume, serverGroup });
+  const { results, from, dissenters, quorum } = await pool.broadcast(request, {
+    ...options,
+    succeeded: ({ success }) => success,
+    // Dates and server names differ between answers that are the same.
+    key: ({ status, body }) => JSON.stringify([status, body]),
+  });
   return {
     value: {
+      ...(options.aggregator !== undefined && { chosen: { from, dissenters } }),
+      ...(quorum && { quorum }),
       results: results.map((result) =>
         result.ok
           ? { serverId: result.serverId, ...result.value }

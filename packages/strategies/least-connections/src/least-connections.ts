@@ -3,6 +3,9 @@ import { definePlugin, type Selector, type ServerView } from "@davpool/core";
 declare module "@davpool/core" {
   interface SelectorOptions {
     "least-connections": object;
+    least_connections: object;
+    "least-loaded": object;
+    least_loaded: object;
   }
 }
 
@@ -10,6 +13,7 @@ declare module "@davpool/core" {
 export const leastConnections = definePlugin({
   kind: "selector",
   name: "least-connections",
+  aliases: ["least_connections", "least-loaded", "least_loaded"],
   create: () => new LeastConnections(),
 });
 

@@ -33,6 +33,7 @@ export type ResponseTimeOptions = Static<typeof options>;
 declare module "@davpool/core" {
   interface SelectorOptions {
     "response-time": ResponseTimeOptions;
+    response_time: ResponseTimeOptions;
   }
 }
 
@@ -43,6 +44,7 @@ declare module "@davpool/core" {
 export const responseTime = definePlugin({
   kind: "selector",
   name: "response-time",
+  aliases: ["response_time"],
   options,
   create: ({ clock, random }, { decay = "10s", penalty = "5s", explore = 0.005 }) =>
     new ResponseTime(clock, random, {

@@ -3,6 +3,7 @@ import { definePlugin, type Selector, type ServerView } from "@davpool/core";
 declare module "@davpool/core" {
   interface SelectorOptions {
     "round-robin": object;
+    round_robin: object;
   }
 }
 
@@ -10,6 +11,7 @@ declare module "@davpool/core" {
 export const roundRobin = definePlugin({
   kind: "selector",
   name: "round-robin",
+  aliases: ["round_robin"],
   create: () => new RoundRobin(),
 });
 

@@ -1,6 +1,7 @@
 import type { Socket } from "node:net";
 import type { SwitchedFault } from "../faults/switched-fault.ts";
 import type { Clock } from "../clock.ts";
+import { resetSocket } from "../reset-socket.ts";
 import { Lane } from "./lane.ts";
 import type { ConnectionFault } from "./proxy-fault.ts";
 import type { ProxySwitchboard } from "./switchboard.ts";
@@ -46,8 +47,8 @@ export class ProxiedConnection {
 
   /** Resets the connection towards both sides. */
   reset(): void {
-    resetNow(this.#client);
-    if (this.#target !== undefined) resetNow(this.#target);
+    resetSocket(this.#client);
+    if (this.#target !== undefined) resetSocket(this.#target);
   }
 
   #forward(
@@ -97,12 +98,6 @@ export class ProxiedConnection {
     if (this.#lanes === undefined) return;
     const { up, down } = this.#lanes;
     const [from, to, other] = gone === this.#client ? [up, down, this.#target] : [down, up, this.#client];
-    if (from.ended && !from.silent && !to.ended && !to.silent && other !== undefined) resetNow(other);
+    if (from.ended && !from.silent && !to.ended && !to.silent && other !== undefined) resetSocket(other);
   }
-}
-
-/** Node would wait for a connection that is on its way before it resets it. */
-function resetNow(socket: Socket): void {
-  if (socket.connecting) socket.destroy();
-  else socket.resetAndDestroy();
 }
