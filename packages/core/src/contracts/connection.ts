@@ -64,4 +64,11 @@ export interface Attempt {
    * @returns call it once when the body has ended, with the failure if it broke.
    */
   hold(): (failure?: Failure) => void;
+  /** True when the response goes to a caller who reads the body later: if it breaks, nobody else can mend it. */
+  readonly streamed: boolean;
+  /**
+   * Asks whether the connection may fetch the rest of a streamed body that broke off, from the same server and under
+   * the same hold. Granted like a retry: within `retryAttempts`, charged to the budget, and listed among the attempts.
+   */
+  resume(failure: Failure): boolean;
 }

@@ -20,6 +20,9 @@ export interface AttemptParts<W extends Wire> {
   readonly minimumRate: number;
   /** The caller's. */
   readonly signal: AbortSignal | undefined;
+  readonly streamed: boolean;
+  /** Asks the call for one more request on this attempt's server. */
+  readonly resume: (attempt: RunningAttempt<W>, failure: Failure) => boolean;
   /** Told once, when the slot is free again. */
   readonly ended: (attempt: RunningAttempt<W>) => void;
 }
@@ -118,6 +121,14 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
       this.#bodyFailure ??= failure;
       if (--this.#holds === 0) this.#release();
     };
+  }
+
+  get streamed(): boolean {
+    return this.#parts.streamed;
+  }
+
+  resume(failure: Failure): boolean {
+    return !this.ended && !this.#released && this.#parts.resume(this, failure);
   }
 
   /** The engine is done with it; a body in the caller's hands may still hold the slot. */

@@ -338,6 +338,8 @@ export class Call<W extends Wire, T> {
       deadline: this.#deadline,
       minimumRate,
       signal: this.#options.signal,
+      streamed: this.#consume === undefined,
+      resume: this.#resume,
       ended: attemptEnded,
     });
     const traced = this.#span && telemetry.startAttempt(this.#span, operation, server.serverId, attempt.ordinal);
@@ -433,6 +435,15 @@ export class Call<W extends Wire, T> {
     this.failure = failure;
     return { answer: { value, serverId, attempts: this.#attempts } };
   }
+
+  /** A streamed body broke off, and its connection would fetch the rest. */
+  readonly #resume = ({ serverId, elapsed }: RunningAttempt<W>, failure: Failure): boolean => {
+    const { retryAttempts } = (this.#first as Server<W>).profile;
+    if (this.#attempts.length > retryAttempts || !this.#parts.budget.withdraw()) return false;
+    // The answer has been handed over with this list, which tells as well what happens to its body.
+    this.#attempts.push({ serverId, outcome: "answered", latency: elapsed, failure });
+    return true;
+  };
 
   #failed(attempt: RunningAttempt<W>, error: unknown): Settled<T> {
     attempt.latency = attempt.elapsed;

@@ -180,6 +180,8 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
           },
           progress: (bytes) => attempt.progress(bytes),
           hold: () => attempt.hold(),
+          streamed: attempt.streamed,
+          resume: (failure) => attempt.resume(failure),
         };
         server.attempts.push(watched);
         const response = await server.behaviour(watched, request);

@@ -19,6 +19,14 @@ export class ObservedAttempt implements Attempt {
   readonly released = this.#released.promise;
   readonly signal = this.#counted(this.#abort.signal);
 
+  /** Whether a body that breaks off may be resumed, and how often it may. */
+  streamed = false;
+  resumes = 0;
+
+  resume(): boolean {
+    return this.resumes-- > 0;
+  }
+
   sent(): void {
     this.wasSent++;
   }
