@@ -174,5 +174,6 @@ async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** For the connection's own requests, which the engine does not count. */
 function unmanaged(signal: AbortSignal): Attempt {
-  return { serverId: "", ordinal: 1, caller: {}, signal, sent() {}, progress() {}, hold: () => () => {} };
+  const idle = { sent() {}, progress() {}, hold: () => () => {}, resume: () => false };
+  return { serverId: "", ordinal: 1, caller: {}, signal, streamed: false, ...idle };
 }
