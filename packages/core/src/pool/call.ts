@@ -1,62 +1,43 @@
 import { context as telemetryContext, type Span } from "@opentelemetry/api";
-import type { AffinityChange, AffinityStore } from "../contracts/affinity-store.ts";
+import type { AffinityChange } from "../contracts/affinity-store.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { AttemptRecord, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
 import type { Failure } from "../contracts/failure.ts";
-import type { Log } from "../contracts/log.ts";
-import type { Policy, PolicyCall } from "../contracts/policy.ts";
+import type { PolicyCall } from "../contracts/policy.ts";
 import type { Answer, CallOptions, Consume } from "../contracts/pool.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
-import type { Selector } from "../contracts/selector.ts";
-import type { Transport } from "../contracts/transport.ts";
 import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
 import {
-  AffinityConflictError,
-  AffinityUnavailableError,
-  AffinityUnknownError,
   CallCancelledError,
   DeadlineExceededError,
-  NoServerAvailableError,
   OutcomeUnknownError,
   PolicyDeniedError,
-  type ServerReport,
 } from "../errors/call-errors.ts";
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
-import { ServerDisabledError, UnknownServerError } from "../errors/server-errors.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import { TICK, type Deadlines } from "../time/deadlines.ts";
 import { pause, within } from "../time/patience.ts";
 import { RunningAttempt } from "./attempt.ts";
 import { failureOfCall } from "./call-failure.ts";
-import type { Candidates } from "./candidates.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RetryBudget } from "./retry-budget.ts";
+import { Route, type RouteParts } from "./route.ts";
 import type { Server } from "./server.ts";
 
 /** What a call needs of its pool. A call keeps the parts it began with, even when the pool's are replaced. */
-export interface CallParts<W extends Wire> {
-  readonly pool: string;
-  readonly servers: ReadonlyMap<string, Server<W>>;
-  readonly candidates: Candidates<W>;
-  readonly transport: Transport<W>;
-  readonly selector: Selector;
+export interface CallParts<W extends Wire> extends RouteParts<W> {
   readonly failover: FailoverPolicy;
-  readonly policies: readonly Policy<W>[];
-  readonly affinity: AffinityStore;
   readonly limiter: Limiter<W>;
   readonly budget: RetryBudget;
   readonly deadlines: Deadlines;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
-  readonly random: () => number;
   /** Aborts when the pool closes. */
   readonly signal: AbortSignal;
   /** Milliseconds. */
   readonly deadline: number;
   /** Bytes per millisecond. */
   readonly minimumRate: number;
-  readonly writes: "balanced" | "primary";
-  readonly log: Log;
   /** Told how each attempt ended, once its body is through. */
   readonly attemptEnded: (attempt: RunningAttempt<W>) => void;
   readonly failedOver: (from: string, to: string, operation: string, failure: Failure) => void;
@@ -80,18 +61,8 @@ export class Call<W extends Wire, T> {
   readonly #attempts: AttemptRecord[] = [];
   #request: W["request"];
   #traits: RequestTraits;
-  /** The only server that may take it. */
-  #pinned: Server<W> | undefined;
-  /** The only server that may take the next attempt. */
-  #again: Server<W> | undefined;
-  #tried: Set<string> | undefined;
+  readonly #route: Route<W>;
   #first: Server<W> | undefined;
-  /** The slot that was taken last is that of a trial. */
-  #trial = false;
-  /** False for a server that policies keep this call from. */
-  #allowed: ((server: Server<W>) => boolean) | undefined;
-  /** False for a server that may not or cannot take this request. */
-  #admits: ((server: Server<W>) => boolean) | undefined;
   #span: Span | undefined;
   /** The failure that the settled answer stands for, or the error's. */
   failure: Failure | undefined;
@@ -104,6 +75,7 @@ export class Call<W extends Wire, T> {
     this.#caller = options.caller ?? NOBODY;
     this.#request = request;
     this.#traits = parts.transport.traits(request);
+    this.#route = new Route(parts, this.#traits, this.#attempts);
     this.#startedAt = parts.clock.now();
     const time = options.deadline ?? parts.deadline;
     // What expires is noticed up to a tick late.
@@ -111,7 +83,7 @@ export class Call<W extends Wire, T> {
   }
 
   async run(): Promise<Answer<T>> {
-    const { telemetry, policies, clock } = this.#parts;
+    const { telemetry, policies, transport, clock } = this.#parts;
     this.#span = telemetry.startCall(this.#traits.operation);
     let answer: Answer<T> | undefined;
     try {
@@ -119,7 +91,7 @@ export class Call<W extends Wire, T> {
       if (policies.length > 0) await this.#consultPolicies();
       const pinning = this.#pin();
       if (pinning) await pinning;
-      this.#narrow();
+      if (policies.length > 0 || transport.serves) this.#route.narrow(this.#policyCall());
       answer = await this.#settle();
       return answer;
     } catch (error) {
@@ -181,51 +153,12 @@ export class Call<W extends Wire, T> {
     }
   }
 
-  /** Finds the one server that must take the call, if there is such a one. */
+  /** Leads the call to the one server that must take it, if there is such a one. */
   #pin(): Promise<void> | undefined {
-    const { servers } = this.#parts;
     const { serverId } = this.#options;
-    if (serverId === undefined) return this.#traits.boundTo ? this.#findOwner(this.#traits.boundTo) : undefined;
-    const server = servers.get(serverId);
-    if (!server) throw new UnknownServerError(serverId, [...servers.keys()]);
-    this.#pinTo(server);
+    if (serverId !== undefined) this.#route.pinTo(serverId);
+    else if (this.#traits.boundTo) return this.#route.bindTo(this.#traits.boundTo, (work) => this.#patiently(work));
     return undefined;
-  }
-
-  #pinTo(server: Server<W>): void {
-    if (!server.enabled) throw new ServerDisabledError(server.serverId);
-    this.#pinned = server;
-  }
-
-  async #findOwner(keys: readonly string[]): Promise<void> {
-    const { servers, affinity } = this.#parts;
-    const owners = new Set<string>();
-    for (const key of keys) {
-      const owner = await this.#patiently(affinity.get(key));
-      if (owner !== undefined) owners.add(owner);
-    }
-    const [owner] = owners;
-    if (owners.size > 1) throw new AffinityConflictError(this.#traits.operation, [...owners]);
-    const [only] = servers.size === 1 ? servers.values() : [];
-    const server = owner === undefined ? only : (servers.get(owner) ?? only);
-    if (server) this.#pinTo(server);
-    else if (this.#traits.repeat !== "safe")
-      throw new AffinityUnknownError(this.#traits.operation, [...servers.keys()]);
-  }
-
-  /** Puts together, once, which servers may take the request at all. */
-  #narrow(): void {
-    const { transport, policies } = this.#parts;
-    const judges = policies.filter((policy) => policy.allows !== undefined);
-    if (judges.length > 0) {
-      const call = this.#policyCall();
-      this.#allowed = (server) => judges.every((policy) => policy.allows?.(call, server));
-    }
-    const allowed = this.#allowed;
-    this.#admits = transport.serves
-      ? (server) =>
-          (transport.serves?.(server.profile, this.#request) ?? true) && (allowed === undefined || allowed(server))
-      : allowed;
   }
 
   async #settle(): Promise<Answer<T>> {
@@ -234,7 +167,8 @@ export class Call<W extends Wire, T> {
       const server = next instanceof Promise ? await next : next;
       const settled = await this.#attempt(server);
       if ("answer" in settled) return settled.answer;
-      this.#again = settled.on === "same" ? server : this.#preferred(settled.prefer);
+      if (settled.on === "same") this.#route.again(server);
+      else this.#route.goOn(settled.prefer);
       if (settled.delay > 0) {
         const { deadlines, clock } = this.#parts;
         await pause(deadlines, clock.now() + settled.delay, this.#options.signal);
@@ -242,21 +176,11 @@ export class Call<W extends Wire, T> {
     }
   }
 
-  /** Of the servers that the policy prefers, the first one that can be tried. */
-  #preferred(serverIds: readonly string[] | undefined): Server<W> | undefined {
-    for (const serverId of serverIds ?? []) {
-      const server = this.#parts.servers.get(serverId);
-      if (!server?.enabled || this.#tried?.has(serverId) || !server.record.usable) continue;
-      if (!this.#admits || this.#admits(server)) return server;
-    }
-    return undefined;
-  }
-
   /** A server whose slot is taken. */
   #nextServer(): MaybePromise<Server<W>> {
     try {
       this.#mayGoOn();
-      return this.#choose() ?? this.#waitForSlot();
+      return this.#route.choose() ?? this.#waitForSlot();
     } catch (error) {
       throw this.#honestly(error);
     }
@@ -264,7 +188,7 @@ export class Call<W extends Wire, T> {
 
   async #waitForSlot(): Promise<Server<W>> {
     try {
-      return await this.#parts.limiter.wait(this.#choose, this.#deadline, this.#options.signal);
+      return await this.#parts.limiter.wait(this.#route.choose, this.#deadline, this.#options.signal);
     } catch (error) {
       try {
         this.#mayGoOn();
@@ -273,50 +197,6 @@ export class Call<W extends Wire, T> {
       }
       throw this.#honestly(error);
     }
-  }
-
-  /** Undefined when every candidate is busy. */
-  readonly #choose = (): Server<W> | undefined => {
-    const candidates = this.#candidates();
-    if (candidates.length === 0) throw this.#nobody();
-    const free = withSlots(candidates);
-    const [first] = free;
-    if (!first) return undefined;
-    const server =
-      free.length === 1 ? first : this.#select(withShares(free, this.#parts.random) as [Server<W>, ...Server<W>[]]);
-    this.#trial = server.take();
-    return server;
-  };
-
-  /** The selector's choice; the first candidate if it fails to make one. */
-  #select(candidates: readonly [Server<W>, ...Server<W>[]]): Server<W> {
-    const { selector, log } = this.#parts;
-    let error: unknown;
-    try {
-      const server = selector.select(candidates, this.#traits) as Server<W>;
-      if (candidates.includes(server)) return server;
-    } catch (thrown) {
-      error = thrown;
-    }
-    log.error("The strategy chose none of the candidates.", error === undefined ? {} : { error: describeError(error) });
-    return candidates[0];
-  }
-
-  #candidates(): readonly Server<W>[] {
-    const { servers, candidates, writes } = this.#parts;
-    const only = this.#pinned ?? this.#again;
-    if (only) {
-      if (servers.get(only.serverId) !== only || !only.enabled) return [];
-      return this.#allowed === undefined || this.#allowed(only) ? [only] : [];
-    }
-    const admits = this.#admits;
-    const primaryOnly = writes === "primary" && this.#traits.repeat !== "safe";
-    const fresh = candidates.for({ tried: this.#tried, admits, primaryOnly });
-    if (fresh.length > 0 || !this.#tried) return fresh;
-    // Everybody was tried: ask again, the one that failed last only if there is no other.
-    const last = new Set(this.#attempts.slice(-1).map((attempt) => attempt.serverId));
-    const others = candidates.for({ tried: last, admits, primaryOnly });
-    return others.length > 0 ? others : candidates.for({ tried: undefined, admits, primaryOnly });
   }
 
   #noteFailover(server: Server<W>): void {
@@ -331,7 +211,7 @@ export class Call<W extends Wire, T> {
     const { telemetry, deadlines, clock, minimumRate, attemptEnded } = this.#parts;
     const { operation } = this.#traits;
     this.#first ??= server;
-    const attempt = new RunningAttempt<W>(server, this.#attempts.length + 1, this.#caller, this.#trial, {
+    const attempt = new RunningAttempt<W>(server, this.#attempts.length + 1, this.#caller, this.#route.trial, {
       clock,
       deadlines,
       ...this.#timeouts(server),
@@ -473,7 +353,7 @@ export class Call<W extends Wire, T> {
   ): Retry | undefined {
     const { clock, failover, budget, random, log } = this.#parts;
     this.#attempts.push({ serverId, outcome, latency, failure });
-    this.#tried = (this.#tried ?? new Set()).add(serverId);
+    this.#route.tried(serverId);
     this.failure = failure;
     const { profile } = this.#first ?? server;
     // A body that flowed and cannot flow again makes any request one that must not be repeated.
@@ -489,8 +369,8 @@ export class Call<W extends Wire, T> {
         traits: repeat === this.#traits.repeat ? this.#traits : { ...this.#traits, repeat },
         attempts: this.#attempts as [AttemptRecord, ...AttemptRecord[]],
         remaining,
-        untried: this.#untried(),
-        pinned: this.#pinned !== undefined,
+        untried: this.#route.untried,
+        pinned: this.#route.pinned,
         profile,
         random,
       });
@@ -503,15 +383,6 @@ export class Call<W extends Wire, T> {
     return decision;
   }
 
-  /** Servers that may take the request and were not tried. */
-  #untried(): number {
-    if (this.#pinned) return 0;
-    let count = 0;
-    for (const server of this.#parts.servers.values())
-      if (server.enabled && !this.#tried?.has(server.serverId) && (!this.#admits || this.#admits(server))) count++;
-    return count;
-  }
-
   /** A server's own timeout, but never more than leaves time for the servers that could still be asked. */
   #timeouts(server: Server<W>): { readonly timeout: number; readonly timeoutOnceSent: number } {
     const remaining = this.#deadline - this.#parts.clock.now();
@@ -519,7 +390,7 @@ export class Call<W extends Wire, T> {
     const { retryAttempts } = (this.#first ?? server).profile;
     const retriesLeft = Math.max(0, retryAttempts - this.#attempts.length);
     // The server about to be tried counts among the untried ones.
-    const others = retriesLeft > 0 ? Math.min(retriesLeft, Math.max(0, this.#untried() - 1)) : 0;
+    const others = retriesLeft > 0 ? Math.min(retriesLeft, Math.max(0, this.#route.untried - 1)) : 0;
     const timeout = Math.min(own, remaining / (1 + others));
     const mayMove = this.#traits.repeat !== "neither" && this.#traits.replayable;
     return { timeout, timeoutOnceSent: mayMove ? timeout : own };
@@ -530,7 +401,9 @@ export class Call<W extends Wire, T> {
     if (failure.blame === "caller") return new CallCancelledError(this.#traits.operation, failure.cause);
     // What kept a request from being sent says more itself: a secret that cannot be read, a pool that was closed.
     if (isDavpoolError(failure.cause) && failure.blame === "request") return this.#honestly(failure.cause);
-    return this.#honestly(this.#parts.clock.now() >= this.#deadline ? this.#deadlineExceeded() : this.#noServer());
+    return this.#honestly(
+      this.#parts.clock.now() >= this.#deadline ? this.#deadlineExceeded() : this.#route.unanswered(),
+    );
   }
 
   /** Whatever ended the call: what may have been carried out unseen is more important, unless nobody listens. */
@@ -543,52 +416,4 @@ export class Call<W extends Wire, T> {
     const deadline = this.#options.deadline ?? this.#parts.deadline;
     return new DeadlineExceededError(this.#traits.operation, deadline, this.#attempts);
   }
-
-  /** There is no candidate: because of the policies, or of the servers. */
-  #nobody(): Error {
-    const { servers } = this.#parts;
-    const allowed = this.#allowed;
-    const asked = this.#pinned ? [this.#pinned] : [...servers.values()].filter((server) => server.enabled);
-    if (allowed && asked.length > 0 && !asked.some(allowed)) {
-      const ids = asked.map((server) => server.serverId).join(", ");
-      return new PolicyDeniedError(this.#traits.operation, `no server is left that the policies allow it on (${ids})`);
-    }
-    return this.#noServer();
-  }
-
-  #noServer(): Error {
-    if (this.#pinned && this.#options.serverId === undefined && this.#parts.servers.size > 1)
-      return new AffinityUnavailableError(this.#traits.operation, this.#pinned.serverId, this.#attempts);
-    const reports = [...this.#parts.servers.values()].map((server): ServerReport => {
-      const last = this.#attempts.findLast((attempt) => attempt.serverId === server.serverId);
-      const problem = last?.failure?.message ?? server.record.problem;
-      return {
-        serverId: server.serverId,
-        status: server.enabled ? server.health : "disabled",
-        ...(problem !== undefined && { problem }),
-      };
-    });
-    return new NoServerAvailableError(this.#parts.pool, reports, this.#attempts);
-  }
-}
-
-/** Without some of those that have just recovered, so that their share grows little by little; never without all. */
-function withShares<W extends Wire>(candidates: readonly Server<W>[], random: () => number): readonly Server<W>[] {
-  let [least, most] = [1, 0];
-  for (const { record } of candidates) {
-    const { share } = record;
-    if (share < least) least = share;
-    if (share > most) most = share;
-  }
-  // All of them have the same share, which is the rule.
-  if (least >= most) return candidates;
-  const draw = random() * most;
-  return candidates.filter(({ record }) => record.share > draw);
-}
-
-function withSlots<W extends Wire>(candidates: readonly Server<W>[]): readonly Server<W>[] {
-  for (const candidate of candidates) {
-    if (!candidate.free) return candidates.filter((server) => server.free);
-  }
-  return candidates;
 }
