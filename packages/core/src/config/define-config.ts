@@ -109,6 +109,7 @@ interface PoolConfigBase<P extends readonly unknown[]> {
   readonly affinity?: Use<P, "affinity">;
   readonly health?: HealthConfig;
   readonly limits?: LimitsConfig;
+  readonly hedging?: false | { readonly percentile?: number; readonly least?: Duration };
   readonly deadline?: Duration;
   readonly tiers?: boolean;
   readonly writes?: "balanced" | "primary";

@@ -39,6 +39,13 @@ export interface LimitSettings {
   readonly broadcastConcurrency: number;
 }
 
+export interface HedgingSettings {
+  /** Share of answers, 0 to 1, that come sooner than a hedge is sent. */
+  readonly percentile: number;
+  /** Milliseconds before which no hedge is sent. */
+  readonly least: number;
+}
+
 /** A pool's configuration, checked and complete. */
 export interface ResolvedPool {
   readonly name: string;
@@ -55,6 +62,8 @@ export interface ResolvedPool {
   readonly store: PluginUse;
   readonly health: HealthSettings;
   readonly limits: LimitSettings;
+  /** False: a request waits for its server. */
+  readonly hedging: false | HedgingSettings;
   /** Milliseconds. */
   readonly deadline: number;
   readonly tiers: boolean;
@@ -165,6 +174,7 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
         notifiers: notifiers as PluginUse[],
         health: healthSettings(pool.health),
         limits: limitSettings(pool.limits),
+        hedging: hedgingSettings(pool.hedging),
         deadline: milliseconds(pool.deadline as Duration),
         tiers: pool.tiers as boolean,
         writes: pool.writes as "balanced" | "primary",
@@ -359,6 +369,12 @@ function limitSettings(value: unknown): LimitSettings {
     retryBudget: limits?.retryBudget ?? 0.2,
     broadcastConcurrency: limits?.broadcastConcurrency ?? 8,
   };
+}
+
+function hedgingSettings(value: unknown): false | HedgingSettings {
+  if (value === undefined || value === false) return false;
+  const { percentile = 0.95, least = "10ms" } = value as { percentile?: number; least?: Duration };
+  return { percentile, least: milliseconds(least) };
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

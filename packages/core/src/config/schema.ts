@@ -111,6 +111,20 @@ const limitsSchema = Type.Object(
   { ...closed, description: "How much may happen at once." },
 );
 
+const hedgingSchema = Type.Object(
+  {
+    percentile: Type.Optional(
+      Type.Number({
+        exclusiveMinimum: 0,
+        maximum: 1,
+        description: "Share of answers that come sooner than a hedge is sent. Default: 0.95.",
+      }),
+    ),
+    least: Type.Optional(DurationSchema({ description: "Time before which no hedge is sent. Default: 10ms." })),
+  },
+  closed,
+);
+
 const securitySchema = Type.Object(
   {
     allowHosts: Type.Optional(
@@ -153,6 +167,13 @@ function poolFields(parts: SchemaParts): TProperties {
     affinity: Type.Optional(parts.use("affinity", "Who remembers owners of locks. Default: memory.")),
     health: Type.Optional(healthSchema),
     limits: Type.Optional(limitsSchema),
+    hedging: Type.Optional(
+      Type.Union([hedgingSchema, Type.Literal(false)], {
+        expects: "{ percentile, least }, or false",
+        description:
+          "Send a safe request that takes unusually long to a second server as well, and take the first answer. Default: false.",
+      }),
+    ),
     deadline: Type.Optional(
       DurationSchema({
         default: "50s",

@@ -45,6 +45,8 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   /** Milliseconds to the answer's headers or to the failure. */
   latency = 0;
   wasSent = false;
+  /** Another attempt of the same call gave the answer. */
+  superseded = false;
   readonly #parts: AttemptParts<W>;
   readonly #abort = new AbortController();
   readonly #cancel: (() => void) | undefined;
@@ -150,6 +152,12 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     this.#abort.abort(reason);
     this.#interrupt?.(reason);
     if (this.#handedOver) this.#release();
+  }
+
+  /** Another attempt of the same call gave the answer first. */
+  supersede(): void {
+    this.superseded = true;
+    this.stop({ kind: "cancelled", blame: "request", message: "another server answered first" });
   }
 
   expire(): void {

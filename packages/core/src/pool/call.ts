@@ -19,6 +19,7 @@ import { TICK, type Deadlines } from "../time/deadlines.ts";
 import { pause, within } from "../time/patience.ts";
 import { RunningAttempt } from "./attempt.ts";
 import { failureOfCall } from "./call-failure.ts";
+import { firstAnswer, type Hedging } from "./hedging.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import { Route, type RouteParts } from "./route.ts";
@@ -29,6 +30,8 @@ export interface CallParts<W extends Wire> extends RouteParts<W> {
   readonly failover: FailoverPolicy;
   readonly limiter: Limiter<W>;
   readonly budget: RetryBudget;
+  /** Absent where requests wait for their server. */
+  readonly hedging: Hedging | undefined;
   readonly deadlines: Deadlines;
   readonly telemetry: Telemetry;
   readonly clock: Clock;
@@ -89,9 +92,9 @@ export class Call<W extends Wire, T> {
     try {
       this.#mayGoOn();
       if (policies.length > 0) await this.#consultPolicies();
+      if (policies.length > 0 || transport.serves) this.#route.narrow(this.#policyCall());
       const pinning = this.#pin();
       if (pinning) await pinning;
-      if (policies.length > 0 || transport.serves) this.#route.narrow(this.#policyCall());
       answer = await this.#settle();
       return answer;
     } catch (error) {
@@ -165,7 +168,7 @@ export class Call<W extends Wire, T> {
     for (;;) {
       const next = this.#nextServer();
       const server = next instanceof Promise ? await next : next;
-      const settled = await this.#attempt(server);
+      const settled = await (this.#mayHedge() ? this.#hedged(server) : this.#attempt(server));
       if ("answer" in settled) return settled.answer;
       if (settled.on === "same") this.#route.again(server);
       else this.#route.goOn(settled.prefer);
@@ -206,8 +209,45 @@ export class Call<W extends Wire, T> {
     this.#parts.failedOver(last.serverId, server.serverId, this.#traits.operation, last.failure);
   }
 
+  #mayHedge(): boolean {
+    const { hedging } = this.#parts;
+    if (hedging?.after === undefined || this.#attempts.length > 0) return false;
+    return this.#traits.repeat === "safe" && this.#traits.replayable && this.#route.untried > 1;
+  }
+
+  /** Runs an attempt, and a second one on another server if the first takes unusually long. */
+  async #hedged(server: Server<W>): Promise<Settled<T>> {
+    const { clock, deadlines, hedging, budget, telemetry } = this.#parts;
+    const running: RunningAttempt<W>[] = [];
+    const begun = (attempt: RunningAttempt<W>) => running.push(attempt);
+    const first = this.#attempt(server, begun);
+    const patience = pause(deadlines, clock.now() + (hedging?.after ?? 0), this.#options.signal);
+    const settled = await Promise.race([first, patience]);
+    if (settled !== undefined || running[0]?.ended) return first;
+    this.#route.tried(server.serverId);
+    if (!budget.withdraw()) return first;
+    const other = this.#freeServer();
+    if (!other) return first;
+    telemetry.hedge(this.#traits.operation);
+    const second = this.#attempt(other, begun);
+    return firstAnswer(
+      [first, second],
+      (one) => "answer" in one,
+      (index) => running[index]?.supersede(),
+    );
+  }
+
+  /** Without a wait: when nobody else has a slot, the first attempt goes on alone. */
+  #freeServer(): Server<W> | undefined {
+    try {
+      return this.#route.choose();
+    } catch {
+      return undefined;
+    }
+  }
+
   /** Runs one attempt and says what follows. Throws the call's error when nothing does. */
-  async #attempt(server: Server<W>): Promise<Settled<T>> {
+  async #attempt(server: Server<W>, begun?: (attempt: RunningAttempt<W>) => void): Promise<Settled<T>> {
     const { telemetry, deadlines, clock, minimumRate, attemptEnded } = this.#parts;
     const { operation } = this.#traits;
     this.#first ??= server;
@@ -222,6 +262,7 @@ export class Call<W extends Wire, T> {
       resume: this.#resume,
       ended: attemptEnded,
     });
+    begun?.(attempt);
     const traced = this.#span && telemetry.startAttempt(this.#span, operation, server.serverId, attempt.ordinal);
     try {
       this.#noteFailover(server);
@@ -250,7 +291,10 @@ export class Call<W extends Wire, T> {
           transport.discard(response);
           return decision;
         }
-        this.#attempts.pop();
+        this.#attempts.splice(
+          this.#attempts.findLastIndex(({ failure }) => failure === attempt.failure),
+          1,
+        );
       } else {
         const changes = servers.size > 1 ? transport.affinity?.(this.#request, response) : undefined;
         if (changes && changes.length > 0) await this.#learn(attempt, changes);
@@ -259,6 +303,7 @@ export class Call<W extends Wire, T> {
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
       attempt.signal.throwIfAborted();
+      if (this.#traits.repeat === "safe" && !attempt.failure) this.#parts.hedging?.answered(attempt.latency);
       return this.#answer(attempt, value);
     } catch (error) {
       // Nobody will read it now.
@@ -329,6 +374,12 @@ export class Call<W extends Wire, T> {
     attempt.latency = attempt.elapsed;
     const failure = this.#meaning(attempt, error);
     attempt.failure = failure;
+    if (attempt.superseded) {
+      const { serverId, latency } = attempt;
+      // Before the one that gave the answer, which is the last.
+      this.#attempts.splice(-1, 0, { serverId, outcome: attempt.wasSent ? "unknown" : "failed", latency, failure });
+      return { action: "retry", on: "other", delay: 0, charge: false };
+    }
     if (failure.kind === "invalid") {
       this.failure = failure;
       throw this.#honestly(error);

@@ -42,6 +42,7 @@ import { failureOfCall } from "./call-failure.ts";
 import { Candidates } from "./candidates.ts";
 import { Counters } from "./counters.ts";
 import { EventChannel } from "./events.ts";
+import { Hedging } from "./hedging.ts";
 import { Limiter } from "./limiter.ts";
 import { Membership } from "./membership.ts";
 import { RetryBudget } from "./retry-budget.ts";
@@ -51,7 +52,7 @@ import { Server } from "./server.ts";
 export interface PoolParts<W extends Wire> {
   readonly settings: Pick<
     ResolvedPool,
-    "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "aggregator" | "servers"
+    "name" | "health" | "limits" | "deadline" | "tiers" | "writes" | "aggregator" | "hedging" | "servers"
   >;
   readonly transport: Transport<W>;
   readonly selector: Selector;
@@ -150,6 +151,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       affinity: parts.affinity,
       limiter: this.#limiter,
       budget: this.#budget,
+      hedging: settings.hedging ? new Hedging(settings.hedging) : undefined,
       deadlines,
       telemetry: this.#telemetry,
       clock,

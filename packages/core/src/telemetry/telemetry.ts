@@ -30,6 +30,7 @@ export class Telemetry {
   readonly #duration;
   readonly #attemptDuration;
   readonly #failovers;
+  readonly #hedges;
   readonly #attributes = new Map<string, Attributes>();
   readonly #stopGauges: () => void;
 
@@ -44,6 +45,9 @@ export class Telemetry {
     this.#attemptDuration = meter.createHistogram("davpool.attempt.duration", {
       unit: "s",
       description: "Time of single attempts, up to the answer's headers.",
+    });
+    this.#hedges = meter.createCounter("davpool.hedges", {
+      description: "Requests that were sent to a second server because the first one took long.",
     });
     this.#failovers = meter.createCounter("davpool.failovers", {
       description: "Moves of a call from one server to another.",
@@ -99,6 +103,10 @@ export class Telemetry {
     if (!span) return;
     if (serverId !== undefined) span.setAttribute("davpool.server", serverId);
     close(span, failure);
+  }
+
+  hedge(operation: string): void {
+    this.#hedges.add(1, { "davpool.pool": this.#pool, "davpool.operation": operation });
   }
 
   failover(from: string, to: string): void {

@@ -7,7 +7,7 @@ import type { Log } from "../contracts/log.ts";
 import type { ProfileStore, StoredHealth, StoredState } from "../contracts/profile-store.ts";
 import type { PoolEvents, ProfileInput } from "../contracts/pool.ts";
 import { profileReader } from "../config/server-profile.ts";
-import type { HealthSettings, LimitSettings } from "../config/resolve-config.ts";
+import type { HealthSettings, HedgingSettings, LimitSettings } from "../config/resolve-config.ts";
 import { defaultFailoverPolicy } from "../failover/default-policy.ts";
 import { pingProbe } from "../health/ping-probe.ts";
 import { definePlugin } from "../plugin/define-plugin.ts";
@@ -158,6 +158,7 @@ export interface BenchOptions extends Partial<
   readonly deadline?: number;
   readonly tiers?: boolean;
   readonly writes?: "balanced" | "primary";
+  readonly hedging?: HedgingSettings;
   readonly store?: ScriptedStore;
   readonly transport?: ScriptedTransport;
   /** Default: none, so that the order of attempts is that of the servers. */
@@ -184,6 +185,7 @@ export function buildPool(options: BenchOptions = {}) {
       tiers: options.tiers ?? true,
       writes: options.writes ?? "balanced",
       aggregator: "all",
+      hedging: options.hedging ?? false,
       servers: (options.servers ?? ["a", "b", "c"]).map(complete),
     },
     transport,
