@@ -27,7 +27,7 @@ export class Hedging {
   answered(latency: number): void {
     this.#latencies[this.#count++ % WINDOW] = latency;
     if (this.#count % ENOUGH !== 0) return;
-    const known = this.#latencies.slice(0, Math.min(this.#count, WINDOW)).sort();
+    const known = this.#latencies.subarray(0, Math.min(this.#count, WINDOW)).toSorted();
     const usual = known[Math.ceil(this.#settings.percentile * known.length) - 1] ?? 0;
     this.#after = Math.max(usual, this.#settings.least);
   }
