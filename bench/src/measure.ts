@@ -42,12 +42,21 @@ export interface Comparison {
 export async function interleaved(
   peer: Subject,
   subject: Subject,
-  options: { concurrency: number; seconds: number; pairs: number; size: number; progress: (text: string) => void },
+  options: {
+    readonly concurrency: number;
+    readonly seconds: number;
+    readonly pairs: number;
+    readonly size: number;
+    /** Heeded between two measurements. */
+    readonly signal: AbortSignal;
+    readonly progress: (text: string) => void;
+  },
 ): Promise<Comparison> {
-  const { concurrency, seconds, pairs, size, progress } = options;
+  const { concurrency, seconds, pairs, size, signal, progress } = options;
   const samples: [Sample[], Sample[]] = [[], []];
   for (const one of [peer, subject]) await measure(one, concurrency, seconds, size);
   for (let pair = 1; pair <= pairs; pair++) {
+    signal.throwIfAborted();
     progress(`${subject.name} against ${peer.name}: pair ${pair} of ${pairs}`);
     // Whoever goes first changes from pair to pair.
     const order = pair % 2 === 0 ? [0, 1] : [1, 0];

@@ -1,7 +1,6 @@
-import { openPools, resolveConfig, type OpenPools, type Pool as DavPool } from "@davpool/core";
-import { builtIns } from "@davpool/mcp-server";
-import type { WebDavWire } from "@davpool/transport-webdav";
 import { Pool } from "undici";
+import { Promises, defineBenchmark, type Report, type Surroundings } from "./benchmark.ts";
+import { consumeSize, openDavPool, type DavPool } from "./dav-pool.ts";
 import { interleaved, median, type Comparison, type Subject } from "./measure.ts";
 import { FILE, startServers } from "./servers.ts";
 import { table } from "./table.ts";
@@ -9,37 +8,69 @@ import { table } from "./table.ts";
 const CONCURRENCY = 64;
 const SIZE = 1_024;
 
+/** What a pool may cost, as ratios to undici used directly. Without delay three servers cost about what one does. */
+const SETUPS: readonly {
+  readonly servers: number;
+  /** Milliseconds that the servers take to answer. */
+  readonly delay: number;
+  readonly leastRate?: number;
+  readonly mostCpu?: number;
+}[] = [
+  { servers: 1, delay: 0, leastRate: 0.85, mostCpu: 1.15 },
+  { servers: 3, delay: 0 },
+  { servers: 3, delay: 5, leastRate: 0.97 },
+];
+
 /**
  * What a pool costs: davpool over one and over three servers, against undici used directly. The servers run in a
  * process of their own; processor time is that of the client.
  */
-export async function overhead(options: { pairs: number; seconds: number }): Promise<void> {
-  const progress = (text: string) => process.stderr.write(`${text}\n`);
-  const settings = { concurrency: CONCURRENCY, size: SIZE, progress, ...options };
-  const comparisons: Comparison[] = [];
-  for (const count of [1, 3]) {
-    await using servers = await startServers(count, SIZE);
+export const overhead = defineBenchmark({
+  summary: "what a pool costs, against undici used directly",
+  options: {
+    pairs: { default: 7, meaning: "comparisons of each kind" },
+    seconds: { default: 3, meaning: "time of each measurement" },
+  },
+  run: measureOverhead,
+});
+
+async function measureOverhead(
+  options: { readonly pairs: number; readonly seconds: number },
+  { signal, progress }: Surroundings,
+): Promise<Report> {
+  const promises = new Promises();
+  const rows: string[][] = [];
+  for (const { servers: count, delay, leastRate = 0, mostCpu = Infinity } of SETUPS) {
+    const faults = delay > 0 ? [{ kind: "delay", ms: delay } as const] : [];
+    await using servers = await startServers({ size: SIZE, faults: Array.from({ length: count }, () => faults) });
     await using raw = rawPools(servers.urls);
-    await using pools = await davPools(servers.urls);
-    const pool = pools.pools.get("files") as DavPool<WebDavWire>;
-    comparisons.push(await interleaved(raw, throughDavpool(pool, count), settings));
+    await using opened = await openDavPool({
+      servers: servers.urls.map((url, index) => ({ serverId: `s${index}`, url, maxConnections: CONCURRENCY })),
+    });
+    const subject = throughDavpool(opened.pool, count);
+    const settings = { concurrency: CONCURRENCY, size: SIZE, progress, signal, ...options };
+    const comparison = await interleaved(raw, subject, settings);
+    const [rate, cpu] = [ratio(comparison, "rate"), ratio(comparison, "cpu")];
+    rows.push([
+      subject.name,
+      raw.name,
+      delay === 0 ? "none" : `${delay} ms`,
+      median(comparison.subjectSamples.map((sample) => sample.rate)).toFixed(0),
+      median(comparison.peerSamples.map((sample) => sample.rate)).toFixed(0),
+      rate.toFixed(2),
+      cpu.toFixed(2),
+    ]);
+    const what = `${subject.name} against ${raw.name}, delay ${delay} ms`;
+    promises.expect(rate >= leastRate, `${what}: at least ${leastRate} of its rate`, rate.toFixed(3));
+    promises.expect(cpu <= mostCpu, `${what}: at most ${mostCpu} of its processor time per request`, cpu.toFixed(3));
   }
-  const rows = comparisons.map(({ peer, subject, peerSamples, subjectSamples }) => {
-    const ratio = (of: "rate" | "cpu") =>
-      median(subjectSamples.map((sample, pair) => sample[of] / (peerSamples[pair]?.[of] ?? NaN)));
-    return [
-      subject,
-      peer,
-      median(subjectSamples.map((sample) => sample.rate)).toFixed(0),
-      median(peerSamples.map((sample) => sample.rate)).toFixed(0),
-      ratio("rate").toFixed(2),
-      ratio("cpu").toFixed(2),
-    ];
-  });
-  process.stdout.write(
-    `${SIZE} bytes, ${CONCURRENCY} at a time, ${options.pairs} pairs of ${options.seconds} s; medians, ratios pair by pair\n` +
-      `${table(["subject", "peer", "requests/s", "peer's", "rate ratio", "CPU per request ratio"], rows)}\n`,
-  );
+  const heading = `${SIZE} bytes, ${CONCURRENCY} at a time, ${options.pairs} pairs of ${options.seconds} s; medians, ratios pair by pair`;
+  const head = ["subject", "peer", "server's delay", "requests/s", "peer's", "rate ratio", "CPU per request ratio"];
+  return { text: `${heading}\n\n${table(head, rows)}`, broken: promises.broken };
+}
+
+function ratio({ subjectSamples, peerSamples }: Comparison, of: "rate" | "cpu"): number {
+  return median(subjectSamples.map((sample, pair) => sample[of] / (peerSamples[pair]?.[of] ?? NaN)));
 }
 
 function rawPools(urls: readonly string[]): Subject & AsyncDisposable {
@@ -59,19 +90,9 @@ function rawPools(urls: readonly string[]): Subject & AsyncDisposable {
   };
 }
 
-async function davPools(urls: readonly string[]): Promise<OpenPools> {
-  const servers = urls.map((url, index) => ({ serverId: `s${index}`, url, maxConnections: CONCURRENCY }));
-  const config = await resolveConfig(
-    { store: "memory", pools: { files: { transport: "webdav", servers } } },
-    { baseDirectory: process.cwd(), plugins: builtIns },
-  );
-  return openPools(config);
-}
-
-function throughDavpool(pool: DavPool<WebDavWire>, servers: number): Subject {
-  const consume = async ({ body }: WebDavWire["response"]) => (await body.read()).bytes.byteLength;
+function throughDavpool(pool: DavPool, servers: number): Subject {
   return {
     name: `davpool, ${servers} ${servers === 1 ? "server" : "servers"}`,
-    run: async () => (await pool.execute({ method: "GET", path: FILE }, { consume })).value,
+    run: async () => (await pool.execute({ method: "GET", path: FILE }, { consume: consumeSize })).value.size,
   };
 }

@@ -14,7 +14,7 @@ function configFor(servers: readonly RealServer[]): object {
     pools: {
       files: {
         transport: "webdav",
-        health: { recoveryInterval: "100ms", ejection: "100ms" },
+        health: { recoveryInterval: "100ms", ejection: "100ms", slowStart: 0 },
         servers: servers.map(({ url }, index) => ({
           serverId: IDS[index],
           url,

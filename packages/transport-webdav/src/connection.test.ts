@@ -500,7 +500,7 @@ describe("a response's body", () => {
     ).rejects.toThrow(/other side closed|content-length/);
     expect(seen).toBe("0123");
     expect(attempt.held).toBe(0);
-    expect(attempt.failures).toEqual([expect.objectContaining({ kind: "broken", blame: "server" })]);
+    expect(attempt.failures).toEqual([expect.objectContaining({ kind: "broken", blame: "repetition" })]);
   });
 
   test("that breaks off after it was discarded is nobody's failure", async () => {

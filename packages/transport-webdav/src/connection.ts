@@ -1,5 +1,5 @@
 import type { Attempt, Clock, ConnectInit, Connection, ConnectionStats, Credentials } from "@davpool/core";
-import { Pool, type Dispatcher } from "undici";
+import { Pool } from "undici";
 import type { AddressGuard } from "./address-guard.ts";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { InvalidBodyError } from "./errors.ts";
@@ -129,12 +129,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
               : () => this.#dispatch(request, confine(this.#base, next), attempt, redirects + 1);
           }
         : undefined;
-    const exchange = new Exchange(attempt, method === "HEAD", follow);
-    const sent = outgoing(body, headers);
-    // undici sends iterables and every method of WebDAV; its types know neither.
-    const options = { method, path, headers, body: sent, reset: WITH_BODY.has(method) ? false : null };
-    this.#pool.dispatch(options as Dispatcher.DispatchOptions, exchange);
-    return exchange.response;
+    const sent = { method, path, headers, body: outgoing(body, headers), reset: WITH_BODY.has(method) ? false : null };
+    return new Exchange(this.#pool, sent, attempt, follow).send();
   }
 }
 

@@ -144,7 +144,7 @@ describe.skipIf(missingProgram(OPENSSL))("with a certificate of its own", () => 
 });
 
 describe("after something may have been sent", () => {
-  const broken = { kind: "broken", blame: "server", sent: true };
+  const broken = { kind: "broken", blame: "repetition", sent: true };
 
   test.each(["before-body", "after-request"] as const)("a reset %s", async (when) => {
     await using server = await createWebDavServer();
@@ -268,7 +268,12 @@ test.each([
   ["EPROTO", "unsent"],
   ["EAI_AGAIN", "unsent"],
 ])("%s is %s", (code, kind) => {
-  expect(explain(Object.assign(new Error("x"), { code }))).toMatchObject({ kind, blame: "server", code, message: "x" });
+  expect(explain(Object.assign(new Error("x"), { code }))).toMatchObject({
+    kind,
+    blame: kind === "broken" ? "repetition" : "server",
+    code,
+    message: "x",
+  });
 });
 
 test("ETIMEDOUT while connecting is unsent", () => {

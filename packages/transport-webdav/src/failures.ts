@@ -48,7 +48,8 @@ export function explain(error: unknown): Failure {
   if (UNSENT.has(code) || UNTRUSTED.test(code) || syscall === "connect" || syscall === "getaddrinfo")
     return { ...base, kind: "unsent", blame: "server" };
   if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
-  if (BROKEN.has(code) || code.startsWith("HPE_")) return { ...base, kind: "broken", blame: "server" };
+  // Servers close idle connections in bulk, and a request may be under way on each: only a row of them tells of trouble.
+  if (BROKEN.has(code) || code.startsWith("HPE_")) return { ...base, kind: "broken", blame: "repetition" };
   return { ...base, kind: "invalid", blame: "request" };
 }
 

@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createFaultProxy } from "@davpool/testkit";
 import { missingProgram, startApache } from "@davpool/testkit/real-servers";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { MultistatusScan } from "./multistatus.ts";
@@ -95,6 +96,27 @@ async function locks(ask: Ask): Promise<void> {
   expect((await ask("PUT", "/locked.txt", {}, "free")).status).toBe(204);
 }
 
+/**
+ * A download whose connection breaks twice.
+ * @returns how often it was resumed.
+ */
+async function resumes(url: string, root: string, credentials: Readonly<Record<string, string>> = {}): Promise<number> {
+  const content = Buffer.from(Array.from({ length: 400_000 }, (_, at) => String(at)).join(" "));
+  await using proxy = await createFaultProxy({ target: url });
+  const profile = { serverId: "real", url: proxy.url, timeout: 20_000, retryAttempts: 2, ...credentials };
+  await using open = await openPool([], { servers: [profile] });
+  const put = await open.pool.execute({ method: "PUT", path: "/download", body: content });
+  put.value.body.discard();
+  // A file that has only just been written may have a weak tag.
+  utimesSync(join(root, "download"), 1_000_000_000, 1_000_000_000);
+  await proxy.inject({ kind: "reset", afterBytes: 900_000, times: 2 });
+  const { value, attempts } = await open.pool.execute({ method: "GET", path: "/download" });
+  expect(value.status).toBe(200);
+  const { bytes } = await value.body.read();
+  expect(content.equals(bytes)).toBe(true);
+  return attempts.length - 1;
+}
+
 describe.skipIf(missingProgram("apache2"))("Apache", () => {
   let server: Awaited<ReturnType<typeof startApache>>;
   beforeAll(async () => {
@@ -106,6 +128,9 @@ describe.skipIf(missingProgram("apache2"))("Apache", () => {
 
   test("stores, lists, moves and copies", () => apache(basics));
   test("locks", () => apache(locks));
+  test("resumes downloads", async () => {
+    expect(await resumes(server.url, server.root, { username: "alice", password: "pass" })).toBe(2);
+  });
 
   test("says 401 to the wrong password, and that is an answer", async () => {
     await through(server.url, async (ask) => expect((await ask("PROPFIND", "/", { Depth: "0" })).status).toBe(401), {
@@ -168,7 +193,7 @@ describe.skipIf(missingProgram("apache2"))("Apache", () => {
 
 const NGINX_DAV = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so";
 describe.skipIf(missingProgram("nginx") || !existsSync(NGINX_DAV))("nginx", () => {
-  test("stores, lists, moves and copies, and locks", async () => {
+  test("stores, lists, moves and copies, locks, and resumes downloads", async () => {
     await running(
       (folder, port) => {
         writeFileSync(
@@ -191,9 +216,10 @@ http {
         );
         return ["/usr/sbin/nginx", "-c", join(folder, "nginx.conf"), "-p", folder];
       },
-      async (url) => {
+      async (url, root) => {
         await through(url, basics);
         await through(url, locks);
+        expect(await resumes(url, root)).toBe(2);
       },
     );
   });
@@ -231,7 +257,7 @@ $HTTP["url"] =~ "^/dav/" {
 });
 
 describe.skipIf(missingProgram("rclone"))("rclone", () => {
-  test("stores, lists, moves and copies", async () => {
+  test("stores, lists, moves and copies, and resumes downloads", async () => {
     await running(
       (folder, port) =>
         ["rclone", "serve", "webdav", join(folder, "root"), "--addr", `127.0.0.1:${port}`, "--baseurl", "/dav"].concat([
@@ -240,7 +266,10 @@ describe.skipIf(missingProgram("rclone"))("rclone", () => {
           "--pass",
           "pass",
         ]),
-      (url) => through(url, basics, { username: "alice", password: "pass" }),
+      async (url, root) => {
+        await through(url, basics, { username: "alice", password: "pass" });
+        expect(await resumes(url, root, { username: "alice", password: "pass" })).toBe(2);
+      },
     );
   });
 });
@@ -248,7 +277,7 @@ describe.skipIf(missingProgram("rclone"))("rclone", () => {
 /** Runs a server program on a free port, with an empty folder `root` to serve at `/dav/`. */
 async function running(
   prepare: (folder: string, port: number) => readonly string[],
-  use: (url: string) => Promise<void>,
+  use: (url: string, root: string) => Promise<void>,
 ): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "davpool-real-"));
   chmodSync(folder, 0o755);
@@ -270,7 +299,7 @@ async function running(
     // Each attempt is a connection that is refused; the loop ends with the program or its first answer.
     while (child.exitCode === null && !(await answers(url))) continue;
     if (child.exitCode !== null) throw new Error(`${program} did not start:\n${complaints}`);
-    await use(url);
+    await use(url, join(folder, "root"));
   } finally {
     const ended = child.exitCode === null ? once(child, "exit") : undefined;
     child.kill("SIGKILL");

@@ -6,6 +6,9 @@ const HIGH_WATER = 256 * 1024;
 /** An unwanted rest no longer than this is read away to keep the socket; a longer one costs the socket. */
 const WORTH_READING = 64 * 1024;
 
+/** The request whose answer flows; while the rest of a body that broke off is asked for, what can give that up. */
+type Source = Pick<Dispatcher.DispatchController, "abort"> & Partial<Dispatcher.DispatchController>;
+
 export interface BodyRead {
   readonly bytes: Uint8Array;
   /** True when there was more than the limit. */
@@ -19,7 +22,7 @@ export interface BodyRead {
  * A body that breaks off, or has less than its announced length, rejects; it never ends early in silence.
  */
 export class ResponseBody implements AsyncIterable<Uint8Array> {
-  readonly #controller: Dispatcher.DispatchController;
+  #source: Source;
   readonly #attempt: Attempt;
   readonly #release: (failure?: Failure) => void;
   readonly #length: number | undefined;
@@ -35,7 +38,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
 
   /** @param length bytes announced, if any. */
   constructor(controller: Dispatcher.DispatchController, attempt: Attempt, length: number | undefined) {
-    this.#controller = controller;
+    this.#source = controller;
     this.#attempt = attempt;
     this.#length = length;
     this.#release = attempt.hold();
@@ -44,6 +47,20 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   /** Bytes the server announced. */
   get length(): number | undefined {
     return this.#length;
+  }
+
+  /** Bytes that have arrived. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /** Those of them that the reader has got. */
+  get delivered(): number {
+    return this.#received - this.#waiting;
+  }
+
+  get discarded(): boolean {
+    return this.#discarded;
   }
 
   /**
@@ -83,7 +100,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
         const chunks = this.#chunks;
         this.#chunks = [];
         this.#waiting = 0;
-        if (this.#controller.paused) this.#controller.resume();
+        if (this.#source.paused) this.#source.resume?.();
         yield* chunks;
         if (this.#chunks.length > 0) continue;
         if (this.#error) throw this.#error;
@@ -100,11 +117,12 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     this.#discarded = true;
     this.#chunks = [];
     if (this.#ended || this.#error) return;
-    if (this.#length !== undefined && this.#length - this.#received > WORTH_READING) this.#cut();
-    else this.#controller.resume();
+    const rest = this.#length === undefined ? 0 : this.#length - this.#received;
+    if (this.#source.resume && rest <= WORTH_READING) this.#source.resume();
+    else this.#cut();
   }
 
-  /** Called by the exchange, as are `end` and `fail`. */
+  /** Called by the exchange, as are the following. */
   push(chunk: Uint8Array): void {
     if (this.#discarded) {
       // No progress is reported: a rest that trickles must not keep the attempt's slot.
@@ -116,8 +134,26 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     this.#attempt.progress(chunk.byteLength);
     this.#chunks.push(chunk);
     this.#waiting += chunk.byteLength;
-    if (this.#waiting > HIGH_WATER) this.#controller.pause();
+    if (this.#waiting > HIGH_WATER) this.#source.pause?.();
     this.#wakeReader();
+  }
+
+  /**
+   * It broke off, and the rest is asked for.
+   * @param anew from the start, so what waits for the reader is dropped.
+   */
+  brokeOff(source: Source, anew: boolean): void {
+    this.#source = source;
+    if (!anew) return;
+    this.#chunks = [];
+    this.#waiting = 0;
+    this.#received = 0;
+  }
+
+  /** The rest begins to flow. */
+  resumed(source: Source): void {
+    this.#source = source;
+    if (this.#waiting > HIGH_WATER) source.pause?.();
   }
 
   end(): void {
@@ -135,7 +171,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   /** Gives up the socket with what is still to come. */
   #cut(): void {
     this.#release();
-    this.#controller.abort(new Error("the rest of the body was not wanted"));
+    this.#source.abort(new Error("the rest of the body was not wanted"));
   }
 
   #wakeReader(): void {

@@ -24,7 +24,7 @@ export interface Failure {
   readonly kind: FailureKind;
   /**
    * What the failure speaks about: only `server` counts against a server's health. `repetition` does so when it comes
-   * several times in a row (408, 429). `connection` is one lost connection among several of a healthy server;
+   * several times in a row (408, 429, a broken connection). `connection` is one lost connection among several of a healthy server;
    * `request` and `caller` speak about neither.
    */
   readonly blame: "server" | "repetition" | "connection" | "request" | "caller";

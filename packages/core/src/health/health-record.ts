@@ -53,6 +53,7 @@ export class HealthRecord {
   /** Checks alone do not bring it back before; they said all along that it was well. */
   #notBefore: number | undefined;
   #recoveredAt: number | undefined;
+  #ramp: Disposable | undefined;
   #rejections = 0;
   #rest: Disposable | undefined;
   #trial: "none" | "ready" | "running" = "none";
@@ -73,11 +74,8 @@ export class HealthRecord {
   /** Its share of requests beside servers that have theirs: 1, or less for a while after it has recovered. */
   get share(): number {
     if (this.#recoveredAt === undefined) return 1;
-    const { slowStart } = this.#settings;
-    const elapsed = this.#clock.now() - this.#recoveredAt;
-    if (elapsed < slowStart) return FIRST_SHARE + (1 - FIRST_SHARE) * (elapsed / slowStart);
-    this.#recoveredAt = undefined;
-    return 1;
+    const part = (this.#clock.now() - this.#recoveredAt) / this.#settings.slowStart;
+    return Math.min(1, FIRST_SHARE + (1 - FIRST_SHARE) * part);
   }
 
   /** Whether checks run changed. Somebody must always be the way back. */
@@ -162,6 +160,7 @@ export class HealthRecord {
 
   [Symbol.dispose](): void {
     this.#rest?.[Symbol.dispose]();
+    this.#ramp?.[Symbol.dispose]();
   }
 
   #succeeded(result: "healthy" | "degraded"): void {
@@ -203,9 +202,21 @@ export class HealthRecord {
     const now = this.#clock.now();
     if (state === "unhealthy") this.#uptime.down(now);
     else this.#uptime.up(now);
-    if (previous === "unhealthy") this.#recoveredAt = now;
+    if (previous === "unhealthy") this.#startSlowly(now);
     if (state === "healthy") this.problem = undefined;
     this.#hooks.changed(previous, reason, ejected);
+  }
+
+  #startSlowly(now: number): void {
+    const { slowStart } = this.#settings;
+    this.#ramp?.[Symbol.dispose]();
+    if (slowStart === 0) return;
+    this.#recoveredAt = now;
+    const whole = () => {
+      this.#recoveredAt = undefined;
+      this.#hooks.changed(this.state, undefined);
+    };
+    this.#ramp = this.#clock.after(slowStart, whole, { background: true });
   }
 
   /** Requests fail again soon after checks had brought it back: the next time they must wait, and longer each time. */

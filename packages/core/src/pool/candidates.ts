@@ -69,8 +69,13 @@ export class Candidates<W extends Wire> {
     const active = usable.find((server) => server.serverId === this.#activeServerId);
     if (active) return [active];
     if (usable.length === 0) return leastBad(open);
-    const tier = this.#rules.tiers || primaryOnly ? bestTier(usable) : usable;
-    return primaryOnly ? tier.slice(0, 1) : tier;
+    if (!this.#rules.tiers && !primaryOnly) return usable;
+    const tier = bestTier(usable);
+    if (primaryOnly) return tier.slice(0, 1);
+    // While all of them have only just recovered, the next tier keeps what they do not take yet.
+    if (tier.some((server) => server.record.share === 1)) return tier;
+    const others = usable.filter((server) => !tier.includes(server));
+    return others.length > 0 ? [...tier, ...bestTier(others)] : tier;
   }
 }
 

@@ -428,9 +428,13 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     else if (failure.blame === "server") {
       server.record.outcome(failure.message, latency, trial);
       this.#monitor.hurry(server);
-    } else if (failure.blame === "repetition") server.record.rejected(failure.message, latency, trial);
-    else if (trial) server.record.undecided();
-    this.#offerSlots(1);
+    } else if (failure.blame === "repetition") {
+      server.record.rejected(failure.message, latency, trial);
+      this.#monitor.hurry(server);
+    } else if (trial) server.record.undecided();
+    if (failure === undefined) this.#offerSlots(1);
+    // Attempts that hang with this one end in the same turn: whoever waits must not be sent after them.
+    else queueMicrotask(() => this.#offerSlots(1));
   }
 
   #offerSlots(slots: number): void {
