@@ -55,7 +55,17 @@ async function configurationPage(): Promise<string> {
   const [pool] = Object.values(fields.pools?.patternProperties ?? {})[0]?.anyOf ?? [];
   const nested = ["health", "limits"].map((key) => [key, pool?.properties?.[key] ?? {}] as const);
   const registry = new PluginRegistry(builtIns);
-  const kinds = ["transport", "selector", "probe", "failover", "store", "credentials", "affinity", "policy"] as const;
+  const kinds = [
+    "transport",
+    "selector",
+    "probe",
+    "failover",
+    "store",
+    "credentials",
+    "affinity",
+    "policy",
+    "notifier",
+  ] as const;
   const plugins = kinds.flatMap((kind) =>
     registry
       .list(kind)
@@ -128,7 +138,7 @@ async function commandLinePage(): Promise<string> {
     if (code !== EXIT.ok) throw new Error(`davpool ${words.join(" ")} --help ended with ${code}`);
     return text.trimEnd();
   };
-  const commands = ["serve", "check", "schema"];
+  const commands = ["serve", "check", "schema", "status"];
   const sections = await Promise.all(
     commands.map(async (name) => `## davpool ${name}\n\n\`\`\`text\n${await help(name)}\n\`\`\`\n`),
   );

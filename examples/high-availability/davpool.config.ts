@@ -13,6 +13,15 @@ export default defineConfig({
       hedging: { percentile: 0.95, least: "50ms" },
       health: { failures: 3, successes: 2, recoveryInterval: "2s", slowStart: "30s" },
       limits: { queue: { size: 500, timeout: "5s" } },
+      // Whoever is on call hears of it once, and not once for every request.
+      notifiers: [
+        {
+          type: "webhook",
+          url: "https://alerts.example.com/davpool",
+          secret: { env: "ALERT_SECRET" },
+          events: ["failover", "recovered", "all-down"],
+        },
+      ],
       servers: [
         {
           serverId: "site-a",

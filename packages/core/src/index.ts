@@ -33,5 +33,8 @@ export { DurationSchema, milliseconds } from "./time/duration.ts";
 export type { Duration } from "./time/duration.ts";
 export { createManualClock } from "./time/manual-clock.ts";
 export type { ManualClock } from "./time/manual-clock.ts";
+export { retryAfter } from "./time/retry-after.ts";
+export { sleep } from "./time/sleep.ts";
+export type { SleepOptions } from "./time/sleep.ts";
 export { systemClock } from "./time/system-clock.ts";
 export { version } from "./telemetry/version.ts";

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import { runCli } from "./cli.ts";
+import { runCli, type Screen } from "./cli.ts";
 
 const stop = new AbortController();
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -10,9 +10,24 @@ for (const signal of ["SIGINT", "SIGTERM"] as const) {
   });
 }
 
+// Whoever read it has gone.
+process.stdout.on("error", () => stop.abort());
+
+const screen: Screen = {
+  get columns() {
+    return process.stdout.columns;
+  },
+  // https://no-color.org: any value but the empty one.
+  colours: !process.env.NO_COLOR,
+};
+
 const code = await runCli(
   process.argv.slice(2),
-  { out: (text) => process.stdout.write(text), error: (text) => process.stderr.write(text) },
+  {
+    out: (text) => process.stdout.write(text),
+    error: (text) => process.stderr.write(text),
+    ...(process.stdout.isTTY && { screen }),
+  },
   stop.signal,
 );
 // Standard input may still be open; nothing is left that should keep the process.

@@ -1,4 +1,5 @@
 import { corePlugins, type AnyPlugin } from "@davpool/core";
+import { webhook } from "@davpool/notifier-webhook";
 import { fileStore } from "@davpool/store-file";
 import { memoryStore } from "@davpool/store-memory";
 import { leastConnections } from "@davpool/strategy-least-connections";
@@ -21,4 +22,5 @@ export const builtIns: readonly AnyPlugin[] = [
   priority,
   memoryStore,
   fileStore,
+  webhook,
 ];

@@ -28,7 +28,7 @@ describe("davpool", () => {
   test("--help names the commands and the exit codes", async () => {
     const { code, out } = await davpool("--help");
     expect(code).toBe(EXIT.ok);
-    for (const word of ["serve", "check", "schema", "Exit codes", "--version"]) expect(out).toContain(word);
+    for (const word of ["serve", "check", "schema", "status", "Exit codes", "--version"]) expect(out).toContain(word);
   });
 
   test("--version prints the version", async () => {

@@ -1,8 +1,20 @@
-import { ConfigError, describeError, formatIssue, isDavpoolError, version } from "@davpool/core";
-import { Command, CommanderError, Option } from "commander";
+import {
+  ConfigError,
+  describeError,
+  formatIssue,
+  isDavpoolError,
+  milliseconds,
+  version,
+  type Duration,
+} from "@davpool/core";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
 import { serve } from "./serve.ts";
+import { status } from "./status/status.ts";
+import type { Terminal } from "./terminal.ts";
+
+export type { Screen, Terminal } from "./terminal.ts";
 
 /** What the process exits with. */
 export const EXIT = {
@@ -13,19 +25,20 @@ export const EXIT = {
   usage: 2,
   /** Anything that nobody expected. */
   unexpected: 3,
+  /** `davpool status`: a pool has no usable server. */
+  unusable: 4,
 } as const;
-
-export interface Terminal {
-  out(text: string): void;
-  error(text: string): void;
-}
 
 const EXIT_HELP = `
 Exit codes:
   0  all is well
   1  the configuration, the environment or the stored profiles are wrong
   2  the command line is wrong
-  3  something unexpected happened`;
+  3  something unexpected happened
+  4  status: a pool has no usable server`;
+
+/** Milliseconds below which pictures follow each other faster than anybody looks. */
+const SHORTEST_INTERVAL = 100;
 
 /** Runs the command line and returns the exit code. */
 export async function runCli(parameters: readonly string[], terminal: Terminal, stop: AbortSignal): Promise<number> {
@@ -68,6 +81,28 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
       terminal.out(`${JSON.stringify(await configurationSchema({ file: config }), null, 2)}\n`);
     });
 
+  program
+    .command("status")
+    .description("check every server now and show a table of what was found; changes nothing")
+    .addOption(configOption())
+    .option("--watch", "show it again and again, until Ctrl-C")
+    .option("--json", "print JSON; with --watch one document a line")
+    .addOption(
+      new Option("--interval <duration>", "time between two pictures and two checks, with --watch")
+        .argParser(interval)
+        .default(2_000, "2s"),
+    )
+    .action(async ({ config, ...options }: { config?: string; watch?: true; json?: true; interval: number }) => {
+      const usable = await status(await readConfiguration({ file: config }), options, terminal, stop).catch(
+        (error: unknown) => {
+          // Stopped before there was anything to show.
+          if (stop.aborted) return false;
+          throw error;
+        },
+      );
+      code = usable ? EXIT.ok : EXIT.unusable;
+    });
+
   try {
     await program.parseAsync(parameters, { from: "user" });
     return code;
@@ -80,6 +115,17 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     terminal.error(`${error.message}\n`);
     return EXIT.configuration;
   }
+}
+
+function interval(text: string): number {
+  let ms: number;
+  try {
+    ms = milliseconds(text as Duration);
+  } catch {
+    throw new InvalidArgumentError('It must be a duration such as "500ms", "2s" or "1m".');
+  }
+  if (ms < SHORTEST_INTERVAL) throw new InvalidArgumentError(`It must be at least ${SHORTEST_INTERVAL}ms.`);
+  return ms;
 }
 
 async function check(file: string | undefined, json: boolean, terminal: Terminal): Promise<number> {

@@ -2,7 +2,7 @@ export { defineConfig, definePlugin, named } from "@davpool/core";
 export type { Config } from "@davpool/core";
 export { builtIns } from "./built-ins.ts";
 export { EXIT, runCli } from "./cli.ts";
-export type { Terminal } from "./cli.ts";
+export type { Screen, Terminal } from "./cli.ts";
 export { configurationSchema, readConfiguration } from "./configuration.ts";
 export type { ConfigurationSource } from "./configuration.ts";
 export { createLog } from "./log.ts";

@@ -1,6 +1,6 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { createManualClock } from "@davpool/core";
+import { createManualClock, systemClock } from "@davpool/core";
 import { createWebDavServer, ManualClock, type WebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { AddressGuard } from "./address-guard.ts";
@@ -102,7 +102,11 @@ describe("sockets", () => {
 
   test("some are opened ahead, the one that is needed at once included", async () => {
     await using server = await createWebDavServer();
-    const transport = webDavTransport({ ...SETTINGS, preconnect: 3 }, { allowHosts: [], allowCleartext: false });
+    const transport = webDavTransport(
+      { ...SETTINGS, preconnect: 3 },
+      { allowHosts: [], allowCleartext: false },
+      systemClock,
+    );
     const init = { partition: "", credentials: undefined, origin: "declared", clock: createManualClock() } as const;
     await using connection = await transport.connect(profileOf(server.url), {
       ...init,

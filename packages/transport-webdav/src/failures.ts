@@ -1,4 +1,4 @@
-import { describeError, isDavpoolError, type Failure } from "@davpool/core";
+import { describeError, isDavpoolError, retryAfter, type Clock, type Failure } from "@davpool/core";
 import type { WebDavResponse } from "./wire.ts";
 
 /** Errors that come before a connection stands: nothing can have been sent. */
@@ -54,7 +54,7 @@ export function explain(error: unknown): Failure {
 }
 
 /** The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other. */
-export function judge(response: WebDavResponse): Failure | undefined {
+export function judge(response: WebDavResponse, clock: Clock): Failure | undefined {
   const { status } = response;
   if (status < 408) return undefined;
   switch (status) {
@@ -66,26 +66,18 @@ export function judge(response: WebDavResponse): Failure | undefined {
       return { kind: "unavailable", blame: "server", message: `it answered ${status}`, code: status };
     case 429:
     case 503: {
-      const retryAfter = milliseconds(response.headers["retry-after"]);
+      const wait = retryAfter(response.headers["retry-after"], clock.wall());
       return {
         kind: "overload",
         blame: status === 503 ? "server" : "repetition",
         message: `it answered ${status}`,
         code: status,
-        ...(retryAfter !== undefined && { retryAfter }),
+        ...(wait !== undefined && { retryAfter: wait }),
       };
     }
     default:
       return undefined;
   }
-}
-
-/** `Retry-After` in seconds or as a date (RFC 9110 §10.2.3). */
-function milliseconds(value: string | string[] | undefined): number | undefined {
-  if (typeof value !== "string") return undefined;
-  if (/^\d+$/.test(value)) return Number(value) * 1_000;
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
 }
 
 function codeOf(error: unknown): string | undefined {

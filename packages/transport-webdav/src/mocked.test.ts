@@ -1,3 +1,4 @@
+import { systemClock } from "@davpool/core";
 import nock from "nock";
 import { afterAll, expect, test } from "vitest";
 import { judge } from "./failures.ts";
@@ -14,7 +15,7 @@ test("an exchange can be mocked, by those who test with nock", async () => {
   await using connection = connect("http://dav.example/dav/");
   const request = { method: "PROPFIND", path: "/a b", headers: { Depth: "0" } };
   const response = await connection.send(request, new ObservedAttempt());
-  expect(judge(response)).toMatchObject({ kind: "overload", retryAfter: 7_000 });
+  expect(judge(response, systemClock)).toMatchObject({ kind: "overload", retryAfter: 7_000 });
   expect(await response.body.text()).toBe("busy");
   expect(scope.isDone()).toBe(true);
 });

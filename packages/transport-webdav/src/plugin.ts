@@ -64,5 +64,6 @@ export const webdav = definePlugin({
         userAgent: `davpool/${version}`,
       },
       context.services.get(SECURITY),
+      context.clock,
     ),
 });

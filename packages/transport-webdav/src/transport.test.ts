@@ -1,4 +1,4 @@
-import { ForbiddenAddressError, InvalidProfileError, type ServerOrigin } from "@davpool/core";
+import { ForbiddenAddressError, InvalidProfileError, type ServerOrigin, systemClock } from "@davpool/core";
 import { describe, expect, test } from "vitest";
 import { profileOf, SETTINGS } from "./testing/connect.test-support.ts";
 import { webDavTransport } from "./transport.ts";
@@ -10,7 +10,7 @@ function admit(
   fields: Partial<WebDavProfile> = {},
   security: { allowHosts?: string[]; allowCleartext?: boolean } = {},
 ): Promise<readonly string[]> {
-  const transport = webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false, ...security });
+  const transport = webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false, ...security }, systemClock);
   return Promise.resolve(transport.admit?.(profileOf(url, fields), origin) ?? []);
 }
 
@@ -80,7 +80,7 @@ describe("private addresses", () => {
 });
 
 test("secrets are named, so that the engine keeps them to itself", () => {
-  expect(webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false }).secretFields).toEqual([
+  expect(webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false }, systemClock).secretFields).toEqual([
     "password",
     "token",
   ]);

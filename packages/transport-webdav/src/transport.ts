@@ -1,6 +1,7 @@
 import {
   InvalidProfileError,
   ForbiddenAddressError,
+  type Clock,
   type SecurityRules,
   type ServerOrigin,
   type Transport,
@@ -14,7 +15,11 @@ import { isDone } from "./verify.ts";
 import type { WebDavProfile, WebDavWire } from "./wire.ts";
 
 /** WebDAV servers as davpool sees them. */
-export function webDavTransport(settings: ConnectionSettings, security: SecurityRules): Transport<WebDavWire> {
+export function webDavTransport(
+  settings: ConnectionSettings,
+  security: SecurityRules,
+  clock: Clock,
+): Transport<WebDavWire> {
   const guard = new AddressGuard(security.allowHosts);
   return {
     name: "webdav",
@@ -26,7 +31,7 @@ export function webDavTransport(settings: ConnectionSettings, security: Security
       return Promise.resolve(connection);
     },
     traits: traitsOf,
-    judge,
+    judge: (response) => judge(response, clock),
     explain,
     affinity: learned,
     async verify(request, response, ask) {

@@ -1,3 +1,4 @@
+import { systemClock } from "@davpool/core";
 import { createWebDavServer, type WebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { connect, SETTINGS } from "./testing/connect.test-support.ts";
@@ -5,7 +6,7 @@ import { ObservedAttempt } from "./testing/attempt.test-support.ts";
 import { webDavTransport } from "./transport.ts";
 import type { WebDavRequest, WebDavResponse } from "./wire.ts";
 
-const transport = webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false });
+const transport = webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false }, systemClock);
 
 /** Sends a request to a server on which the work may have been done before, and has the transport look. */
 async function verified(server: WebDavServer, request: WebDavRequest): Promise<[number, number | undefined]> {

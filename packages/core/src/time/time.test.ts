@@ -3,6 +3,8 @@ import { Deadlines, type Timed } from "./deadlines.ts";
 import { DurationSchema, milliseconds, type Duration } from "./duration.ts";
 import { createManualClock } from "./manual-clock.ts";
 import { pause, within } from "./patience.ts";
+import { retryAfter } from "./retry-after.ts";
+import { sleep } from "./sleep.ts";
 import { systemClock } from "./system-clock.ts";
 
 function entry(expiresAt: number, ended: string[]): Timed {
@@ -171,5 +173,44 @@ describe("the system's clock", () => {
   test("never goes back, and knows the date", () => {
     expect(systemClock.now()).toBeLessThanOrEqual(systemClock.now());
     expect(systemClock.wall()).toBeInstanceOf(Date);
+  });
+});
+
+describe("Retry-After", () => {
+  const now = new Date("2026-01-01T00:00:00Z");
+
+  test.each([
+    ["120", 120_000],
+    [" 0 ", 0],
+    ["Thu, 01 Jan 2026 00:00:05 GMT", 5_000],
+    ["Wed, 21 Oct 2015 07:28:00 GMT", 0],
+    ["soon", undefined],
+    ["", undefined],
+    [undefined, undefined],
+    [["3", "4"], 3_000],
+  ])("%o asks to wait %o ms", (header, expected) => {
+    expect(retryAfter(header, now)).toBe(expected);
+  });
+});
+
+describe("a sleep", () => {
+  test("ends with its time", async () => {
+    const clock = createManualClock();
+    const slept = sleep(clock, 1_000);
+    clock.advance(999);
+    expect(clock.pending).toBe(1);
+    clock.advance(1);
+    await slept;
+    expect(clock.pending).toBe(0);
+  });
+
+  test("ends when its signal aborts, and does not begin after that", async () => {
+    const clock = createManualClock();
+    const ended = new AbortController();
+    const slept = sleep(clock, 1_000, { signal: ended.signal });
+    ended.abort();
+    await slept;
+    await sleep(clock, 1_000, { signal: ended.signal });
+    expect(clock.pending).toBe(0);
   });
 });
