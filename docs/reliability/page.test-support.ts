@@ -1,5 +1,5 @@
 import { FAULTS } from "./faults.test-support.ts";
-import { METHODS, WHERE, expected, today, type Expected, type Method, type Where } from "./rules.test-support.ts";
+import { METHODS, WHERE, expected, type Expected, type Method, type Where } from "./rules.test-support.ts";
 
 const TITLES: Record<Where, string> = {
   single: "A single server",
@@ -14,23 +14,19 @@ const NOTES: Record<Where, string> = {
 };
 
 /** A cell such as `200, server 2, sent 2`. */
-function cell({ outcome, servers, sent, took }: Expected, now: string | undefined): string {
+function cell({ outcome, servers, sent, took }: Expected): string {
   const answered = typeof outcome === "number";
   return [
     answered ? outcome : `\`${outcome}\``,
     ...(answered ? [`server ${servers.at(-1)}`] : []),
     `sent ${sent.reduce((sum, each) => sum + each, 0)}`,
     ...(took > 0 ? [`${(took / 1_000).toFixed(1)} s`] : []),
-    ...(now === undefined ? [] : [`today \`${now}\``]),
   ].join(", ");
 }
 
 function table(where: Where): string {
   const methods = Object.keys(METHODS) as Method[];
-  const rows = FAULTS.map((fault) => [
-    fault.name,
-    ...methods.map((method) => cell(expected(fault, method, where), today(fault, method))),
-  ]);
+  const rows = FAULTS.map((fault) => [fault.name, ...methods.map((method) => cell(expected(fault, method, where)))]);
   const lines = [["fault", ...methods], ["---", ...methods.map(() => "---")], ...rows];
   return lines.map((line) => `| ${line.join(" | ")} |`).join("\n");
 }
@@ -45,7 +41,7 @@ What comes of a request when a server, or the way to it, fails: ${FAULTS.length}
 row is a real fault on real sockets of loopback servers, and each cell is a case that the
 [test](reliability/reliability.test.ts) runs. What must happen follows from the
 [failure table](architecture.md#the-life-of-a-request), not from what the code does; a cell that does not come true
-fails the test. Where the code is known to differ, the cell ends with what happens today.
+fails the test.
 
 A cell tells
 

@@ -84,15 +84,6 @@ function afterWork({ effect }: FaultRow, { well, repeated = well }: MethodRules)
   return effect === "done" && repeated === 404 ? 204 : repeated;
 }
 
-/**
- * Where the code is known to differ from the table: what comes of the request today. A body that breaks off is an
- * error to whoever reads it within the call, also where the table wants the answer returned.
- */
-export function today({ effect }: FaultRow, method: Method): string | undefined {
-  const { repeat, body }: MethodRules = METHODS[method];
-  return effect === "body" && repeat === "neither" && body === true ? "OUTCOME_UNKNOWN" : undefined;
-}
-
 export function expected(fault: FaultRow, method: Method, where: Where): Expected {
   const rules: MethodRules = METHODS[method];
   const { effect, fails = Infinity, everywhere = false, stalls = false, asked = 0, server } = fault;

@@ -31,7 +31,7 @@ interface Request {
 /** As much of the transport's types as is needed here. */
 interface DavWire extends Wire {
   request: Request;
-  response: { readonly status: number; readonly body: { text(): Promise<string> } };
+  response: { readonly status: number; readonly body: { read(): Promise<unknown> } };
 }
 
 /** Servers that share one tree, and the way to the first one. */
@@ -178,7 +178,7 @@ function inCase(fault: NonNullable<FaultRow["server"]>, method: Method): NonNull
 }
 
 async function consume({ status, body }: DavWire["response"]): Promise<number> {
-  await body.text();
+  await body.read();
   return status;
 }
 

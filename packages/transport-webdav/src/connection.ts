@@ -4,6 +4,7 @@ import type { AddressGuard } from "./address-guard.ts";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { InvalidBodyError } from "./errors.ts";
 import { isSafe } from "./methods.ts";
+import { connector } from "./stale-sockets.ts";
 import { baseOf, below, confine, type Base } from "./paths.ts";
 import { requestHeaders } from "./request-head.ts";
 import type { WebDavBody, WebDavProfile, WebDavRequest, WebDavResponse, WebDavWire } from "./wire.ts";
@@ -54,7 +55,11 @@ export class WebDavConnection implements Connection<WebDavWire> {
       keepAliveMaxTimeout: Math.max(1, settings.idleTimeout),
       headersTimeout: BACKSTOP,
       bodyTimeout: BACKSTOP,
-      connect: { timeout: settings.connectTimeout, ...(added && { lookup: guard.lookup }) },
+      connect: connector({
+        timeout: settings.connectTimeout,
+        allowH2: false,
+        ...(added && { lookup: guard.lookup }),
+      }),
     });
   }
 
@@ -83,8 +88,6 @@ export class WebDavConnection implements Connection<WebDavWire> {
   }
 
   async probe(signal: AbortSignal): Promise<void> {
-    // With every socket in use, a question would wait behind transfers that say more than its answer could.
-    if (this.#pool.stats.running >= this.#max) return;
     await this.#check(signal);
   }
 

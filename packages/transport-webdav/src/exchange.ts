@@ -1,6 +1,7 @@
 import type { Attempt } from "@davpool/core";
 import type { Dispatcher } from "undici";
 import { explain } from "./failures.ts";
+import { isSafe } from "./methods.ts";
 import { ResponseBody } from "./response-body.ts";
 import { Resumption } from "./resume.ts";
 import type { WebDavResponse } from "./wire.ts";
@@ -69,7 +70,12 @@ export class Exchange implements Dispatcher.DispatchHandler {
     // Where there is no body, the header speaks of the one that a GET would get.
     const bodiless = this.#request.method === "HEAD" || status === 204 || status === 304;
     const length = bodiless ? 0 : Number(headers["content-length"] ?? NaN);
-    const body = new ResponseBody(controller, this.#attempt, Number.isNaN(length) ? undefined : length);
+    const body = new ResponseBody(
+      controller,
+      this.#attempt,
+      Number.isNaN(length) ? undefined : length,
+      !isSafe(this.#request.method),
+    );
     this.#answer = { status, headers, body };
     const next = status >= 300 && status < 400 ? this.#redirect(status, headers) : undefined;
     if (next) {

@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createSecureServer } from "node:http2";
-import { createServer, type AddressInfo } from "node:net";
+import { createServer, type AddressInfo, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer, getCACertificates, setDefaultCACertificates } from "node:tls";
@@ -185,6 +185,36 @@ describe("after something may have been sent", () => {
   ])("%s instead of an answer", async (_name, text) => {
     await using server = await createRawServer((socket) => socket.end(text));
     expect(await failure(server.url)).toMatchObject(broken);
+  });
+});
+
+describe("a connection that answered before", () => {
+  const OK = "HTTP/1.1 204 No Content\r\n\r\n";
+
+  /** What an error of the second request on one socket means, when the server does this to it. */
+  async function second(end: (socket: Socket) => void) {
+    await using server = await createRawServer((socket, request) =>
+      request === 1 ? void socket.write(OK) : end(socket),
+    );
+    await using connection = connect(server.url, { profile: { maxConnections: 1 } });
+    await connection.send({ method: "GET", path: "/a" }, new ObservedAttempt());
+    const outcome = connection.send({ method: "GET", path: "/a" }, new ObservedAttempt());
+    return outcome.then(({ body }) => body.read()).catch(explain);
+  }
+
+  test.each<[string, (socket: Socket) => void]>([
+    ["closed", (socket) => socket.end()],
+    ["reset", (socket) => socket.resetAndDestroy()],
+  ])("and is %s when the next request comes was merely stale", async (_name, end) => {
+    expect(await second(end)).toMatchObject({ kind: "broken", blame: "connection" });
+  });
+
+  test.each<[string, string]>([
+    ["half a head", "HTTP/1.1 200 OK\r\nContent-Le"],
+    ["half a body", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"],
+    ["no HTTP", "SSH-2.0-OpenSSH_9\r\n\r\n"],
+  ])("and gives %s is in trouble when it does so again", async (_name, text) => {
+    expect(await second((socket) => socket.end(text))).toMatchObject({ kind: "broken", blame: "repetition" });
   });
 });
 

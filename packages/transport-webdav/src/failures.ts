@@ -1,4 +1,5 @@
 import { describeError, isDavpoolError, retryAfter, type Clock, type Failure } from "@davpool/core";
+import { isStale } from "./stale-sockets.ts";
 import type { WebDavResponse } from "./wire.ts";
 
 /** Errors that come before a connection stands: nothing can have been sent. */
@@ -48,8 +49,8 @@ export function explain(error: unknown): Failure {
   if (UNSENT.has(code) || UNTRUSTED.test(code) || syscall === "connect" || syscall === "getaddrinfo")
     return { ...base, kind: "unsent", blame: "server" };
   if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
-  // Servers close idle connections in bulk, and a request may be under way on each: only a row of them tells of trouble.
-  if (BROKEN.has(code) || code.startsWith("HPE_")) return { ...base, kind: "broken", blame: "repetition" };
+  if (BROKEN.has(code) || code.startsWith("HPE_"))
+    return { ...base, kind: "broken", blame: isStale(error) ? "connection" : "repetition" };
   return { ...base, kind: "invalid", blame: "request" };
 }
 

@@ -13,19 +13,23 @@ export interface BodyRead {
   readonly bytes: Uint8Array;
   /** True when there was more than the limit. */
   readonly truncated: boolean;
+  /** Why it broke off, for an answer that counts also when it did. */
+  readonly brokenOff?: Error;
 }
 
 /**
  * A response's body as it arrives. It keeps the attempt's slot until it has ended, so it must be read or discarded:
  * with {@link ResponseBody.read}, by iterating once, or with {@link ResponseBody.discard}.
  *
- * A body that breaks off, or has less than its announced length, rejects; it never ends early in silence.
+ * A body that breaks off, or has less than its announced length, rejects; it never ends early in silence. The answer to
+ * a request that changes something counts all the same: {@link ResponseBody.read} gives what came of it, and says so.
  */
 export class ResponseBody implements AsyncIterable<Uint8Array> {
   #source: Source;
   readonly #attempt: Attempt;
   readonly #release: (failure?: Failure) => void;
   readonly #length: number | undefined;
+  readonly #counts: boolean;
   #chunks: Uint8Array[] = [];
   #waiting = 0;
   #received = 0;
@@ -36,8 +40,17 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   #unwanted = 0;
   #wake: (() => void) | undefined;
 
-  /** @param length bytes announced, if any. */
-  constructor(controller: Dispatcher.DispatchController, attempt: Attempt, length: number | undefined) {
+  /**
+   * @param length bytes announced, if any.
+   * @param counts the request changes something, so its answer counts, whole or not.
+   */
+  constructor(
+    controller: Dispatcher.DispatchController,
+    attempt: Attempt,
+    length: number | undefined,
+    counts: boolean,
+  ) {
+    this.#counts = counts;
     this.#source = controller;
     this.#attempt = attempt;
     this.#length = length;
@@ -71,25 +84,31 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     const kept: Uint8Array[] = [];
     let size = 0;
     let truncated = false;
-    for await (const chunk of this) {
-      const room = limit - size;
-      const part = chunk.byteLength > room ? chunk.subarray(0, room) : chunk;
-      if (part.byteLength > 0) {
-        kept.push(part);
-        size += part.byteLength;
-        seen?.(part);
+    try {
+      for await (const chunk of this) {
+        const room = limit - size;
+        const part = chunk.byteLength > room ? chunk.subarray(0, room) : chunk;
+        if (part.byteLength > 0) {
+          kept.push(part);
+          size += part.byteLength;
+          seen?.(part);
+        }
+        if (part === chunk) continue;
+        truncated = true;
+        break;
       }
-      if (part === chunk) continue;
-      truncated = true;
-      break;
+    } catch (error) {
+      if (!this.#counts || error !== this.#error) throw error;
     }
     const [first] = kept;
     const bytes = kept.length === 1 && first ? first : Buffer.concat(kept, size);
-    return { bytes, truncated };
+    return { bytes, truncated, ...(this.#error && this.#counts && { brokenOff: this.#error }) };
   }
 
+  /** The whole body; rejects also where {@link ResponseBody.read} would give a part. */
   async text(): Promise<string> {
-    const { bytes } = await this.read();
+    const { bytes, brokenOff } = await this.read();
+    if (brokenOff) throw brokenOff;
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString("utf8");
   }
 

@@ -26,6 +26,7 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * @throws PoolExhaustedError when the queue for a slot is full or its time limit has passed.
    * @throws NoServerAvailableError when no server could be reached; lists every server's state.
    * @throws OutcomeUnknownError when a request that must not be repeated may have been carried out.
+   * @throws AnswerIncompleteError when such a request was answered, and `consume` failed for want of the whole answer.
    * @throws DeadlineExceededError, CallCancelledError, PoolClosedError
    */
   execute(request: W["request"], options?: CallOptions): Promise<Answer<W["response"]>>;

@@ -46,6 +46,21 @@ export class OutcomeUnknownError extends DavpoolError {
   }
 }
 
+/** `ANSWER_INCOMPLETE`: a server answered a request that changes something, and its answer broke off. */
+export class AnswerIncompleteError extends DavpoolError {
+  readonly attempts: readonly AttemptRecord[];
+
+  constructor(operation: string, attempts: readonly AttemptRecord[]) {
+    const last = attempts.at(-1);
+    super(
+      "ANSWER_INCOMPLETE",
+      `${operation} was answered by ${last?.serverId ?? "the server"}, but its answer broke off (${last?.failure?.message ?? "the connection ended"}). It was not repeated. Look at the current state before sending it again.`,
+      { details: { attempts: attempts.map(attemptDetails) }, cause: last?.failure?.cause },
+    );
+    this.attempts = attempts;
+  }
+}
+
 /** `DEADLINE_EXCEEDED`: the call's time was up before any server had answered. */
 export class DeadlineExceededError extends DavpoolError {
   readonly attempts: readonly AttemptRecord[];

@@ -1,7 +1,14 @@
 import { describe, expect, test } from "vitest";
 import type { HealthProbe } from "../contracts/health-probe.ts";
 import { GET, ScriptedStore, flush, openBench, type BenchOptions } from "../testing/pool-bench.test-support.ts";
-import { aborted, answer, breakOff, refuse } from "../testing/scripted-transport.test-support.ts";
+import {
+  aborted,
+  answer,
+  breakOff,
+  refuse,
+  stream,
+  type FlowingBody,
+} from "../testing/scripted-transport.test-support.ts";
 
 const CHECKED: BenchOptions = { health: { enabled: true }, servers: ["a", "b"] };
 const down = () => Promise.reject(new Error("connection refused"));
@@ -48,6 +55,23 @@ describe("checks", () => {
       { event: "recovered", detail: { serverId: "a" } },
     ]);
     expect(bench.lines.at(-1)).toEqual({ level: "info", message: "Server a is healthy" });
+  });
+
+  test("wait while every slot of the server is taken, and say nothing of it", async () => {
+    const bench = await openBench({
+      health: { enabled: true },
+      servers: [{ serverId: "a", maxConnections: 1, healthCheckInterval: 5 }],
+    });
+    await bench.advance(10);
+    const bodies: FlowingBody[] = [];
+    bench.server("a").behaviour = stream(bodies);
+    bench.server("a").probe = down;
+    await bench.pool.execute(GET);
+    await bench.advance(20_000, 100);
+    expect([bench.server("a").probes, bench.events]).toEqual([1, []]);
+    bodies[0]?.end();
+    await bench.advance(2_100, 100);
+    expect([bench.server("a").probes, bench.pool.list()[0]?.health.status]).toEqual([2, "degraded"]);
   });
 
   test("bring back traffic only when they say so", async () => {

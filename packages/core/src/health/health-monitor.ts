@@ -101,6 +101,11 @@ export class HealthMonitor<W extends Wire> implements Disposable {
   }
 
   async #check(server: Server<W>, watched: Watched): Promise<void> {
+    if (!server.free) {
+      // A question would wait behind requests that say more than its answer could.
+      this.#schedule(server, watched, this.#settings.recoveryInterval);
+      return;
+    }
     const wait = this.#wait();
     if (wait > 0) {
       this.#schedule(server, watched, wait);

@@ -56,6 +56,7 @@ export class HealthRecord {
   #ramp: Disposable | undefined;
   #rejections = 0;
   #rest: Disposable | undefined;
+  /** One that runs stays the only one until it ends, also when the server has recovered and failed again meanwhile. */
   #trial: "none" | "ready" | "running" = "none";
 
   constructor(settings: HealthSettings, checked: boolean, clock: Clock, hooks: HealthRecordHooks) {
@@ -114,7 +115,7 @@ export class HealthRecord {
    * @param trial what {@link HealthRecord.taken} said when it was given.
    */
   outcome(reason: string | undefined, latency: number, trial: boolean): void {
-    if (trial && this.#trial === "running") this.#trial = "none";
+    if (trial) this.#trial = "none";
     this.#rejections = 0;
     if (reason !== undefined) {
       this.#failed(reason, false);
@@ -136,7 +137,8 @@ export class HealthRecord {
 
   /** A trial ended without saying anything about the server: its caller went away. */
   undecided(): void {
-    if (this.#trial === "running") this.#offerTrial();
+    this.#trial = "none";
+    if (this.state === "unhealthy" && !this.#checked && !this.#rest) this.#offerTrial();
   }
 
   restore(snapshot: HealthSnapshot): void {
@@ -236,15 +238,22 @@ export class HealthRecord {
   }
 
   #offerTrial(): void {
-    this.#rest?.[Symbol.dispose]();
+    this.#endRest();
+    // The one that still runs says whether there must be another.
+    if (this.#trial === "running") return;
     this.#trial = "ready";
     this.#hooks.changed(this.state, undefined);
   }
 
+  #endRest(): void {
+    this.#rest?.[Symbol.dispose]();
+    this.#rest = undefined;
+  }
+
   /** It has recovered, or checks find out whether it has. */
   #endTrials(): void {
-    this.#rest?.[Symbol.dispose]();
+    this.#endRest();
     if (!this.#checked) this.#ejections = 0;
-    this.#trial = "none";
+    if (this.#trial === "ready") this.#trial = "none";
   }
 }

@@ -45,6 +45,11 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   /** Milliseconds to the answer's headers or to the failure. */
   latency = 0;
   wasSent = false;
+  /**
+   * A request that changes something has been answered. That counts, whole or not: when time is up, whoever reads the
+   * answer may still make something of what has come.
+   */
+  answered = false;
   /** Another attempt of the same call gave the answer. */
   superseded = false;
   readonly #parts: AttemptParts<W>;
@@ -150,7 +155,8 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     this.ended = failure;
     const reason = failure.cause ?? new Error(failure.message);
     this.#abort.abort(reason);
-    this.#interrupt?.(reason);
+    if (this.answered && failure.blame !== "caller") setImmediate(() => this.#interrupt?.(reason));
+    else this.#interrupt?.(reason);
     if (this.#handedOver) this.#release();
   }
 

@@ -468,6 +468,36 @@ describe("bodies", () => {
     expect(error.attempts).toHaveLength(1);
   });
 
+  test.each([POST, PUT])(
+    "one that breaks, of a request that changes something, is no reason to repeat it",
+    async (request) => {
+      const bench = await openBench({ servers: ["a", "b"] });
+      const error = await failure(
+        bench.pool.execute(request, {
+          consume: () => Promise.reject(new ScriptedError({ kind: "broken", blame: "server", message: "broke off" })),
+        }),
+      );
+      expect(error).toMatchObject({ code: "ANSWER_INCOMPLETE", attempts: [{ serverId: "a", outcome: "answered" }] });
+      expect(error.message).toContain("answered by a, but its answer broke off (broke off)");
+      expect([bench.sent(), bench.slots()]).toEqual(["a:1 b:0", 0]);
+    },
+  );
+
+  test("one that stops, of a request that changes something, is what its reader makes of it", async () => {
+    const bench = await openBench({ servers: ["a"], deadline: 500 });
+    const read = async (_response: unknown, { signal }: { readonly signal: AbortSignal }) => {
+      await new Promise((resolve) => signal.addEventListener("abort", resolve));
+      return "a part of it";
+    };
+    const call = bench.pool.execute(POST, { consume: read });
+    await bench.advance(500);
+    expect((await call).value).toBe("a part of it");
+    expect(bench.slots()).toBe(0);
+    const never = failure(bench.pool.execute(POST, { consume: () => new Promise(() => undefined) }));
+    await bench.advance(500);
+    expect((await never).code).toBe("ANSWER_INCOMPLETE");
+  });
+
   test("reading one has the attempt's time and no more", async () => {
     const bench = await openBench({ servers: ["a"], deadline: 500 });
     const call = failure(bench.pool.execute(GET, { consume: () => new Promise(() => undefined) }));

@@ -8,6 +8,7 @@ import type { Answer, CallOptions, Consume } from "../contracts/pool.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
 import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
 import {
+  AnswerIncompleteError,
   CallCancelledError,
   DeadlineExceededError,
   OutcomeUnknownError,
@@ -70,6 +71,8 @@ export class Call<W extends Wire, T> {
   /** The failure that the settled answer stands for, or the error's. */
   failure: Failure | undefined;
   failedOver = false;
+  /** One of two attempts that run at one time has given the answer. */
+  #answered = false;
 
   constructor(parts: CallParts<W>, request: W["request"], options: CallOptions, consume: Consume<W, T> | undefined) {
     this.#parts = parts;
@@ -174,7 +177,9 @@ export class Call<W extends Wire, T> {
       else this.#route.goOn(settled.prefer);
       if (settled.delay > 0) {
         const { deadlines, clock } = this.#parts;
-        await pause(deadlines, clock.now() + settled.delay, this.#options.signal);
+        // Decided while another attempt of the call was still under way, it may be too long by now.
+        const until = Math.min(clock.now() + settled.delay, this.#deadline);
+        await pause(deadlines, until, this.#options.signal);
       }
     }
   }
@@ -285,7 +290,7 @@ export class Call<W extends Wire, T> {
       attempt.signal.throwIfAborted();
       attempt.latency = attempt.elapsed;
       attempt.failure = transport.judge(response);
-      if (attempt.failure) {
+      if (attempt.failure && !this.#answered) {
         const decision = this.#decide(attempt, attempt.failure, "answered");
         if (decision) {
           transport.discard(response);
@@ -299,10 +304,11 @@ export class Call<W extends Wire, T> {
         const changes = servers.size > 1 ? transport.affinity?.(this.#request, response) : undefined;
         if (changes && changes.length > 0) await this.#learn(attempt, changes);
         if (this.#mayBeDone()) response = await this.#verified(response, attempt);
+        attempt.answered = this.#traits.repeat !== "safe";
       }
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
-      attempt.signal.throwIfAborted();
+      if (!attempt.answered) attempt.signal.throwIfAborted();
       if (this.#traits.repeat === "safe" && !attempt.failure) this.#parts.hedging?.answered(attempt.latency);
       return this.#answer(attempt, value);
     } catch (error) {
@@ -355,10 +361,19 @@ export class Call<W extends Wire, T> {
     }
   }
 
-  #answer({ serverId, latency, failure }: RunningAttempt<W>, value: T): Settled<T> {
+  #answer(attempt: RunningAttempt<W>, value: T): Settled<T> {
+    const { serverId, latency, failure } = attempt;
+    if (this.#answered) return this.#tooLate(attempt, "answered", failure);
+    this.#answered = true;
     this.#attempts.push({ serverId, outcome: "answered", latency, ...(failure && { failure }) });
     this.failure = failure;
     return { answer: { value, serverId, attempts: this.#attempts } };
+  }
+
+  /** Another attempt has given the answer: this one goes into the list before it, and nothing follows. */
+  #tooLate({ serverId, latency }: RunningAttempt<W>, outcome: AttemptRecord["outcome"], failure?: Failure): Retry {
+    this.#attempts.splice(-1, 0, { serverId, outcome, latency, ...(failure && { failure }) });
+    return { action: "retry", on: "other", delay: 0, charge: false };
   }
 
   /** A streamed body broke off, and its connection would fetch the rest. */
@@ -374,15 +389,16 @@ export class Call<W extends Wire, T> {
     attempt.latency = attempt.elapsed;
     const failure = this.#meaning(attempt, error);
     attempt.failure = failure;
-    if (attempt.superseded) {
-      const { serverId, latency } = attempt;
-      // Before the one that gave the answer, which is the last.
-      this.#attempts.splice(-1, 0, { serverId, outcome: attempt.wasSent ? "unknown" : "failed", latency, failure });
-      return { action: "retry", on: "other", delay: 0, charge: false };
-    }
+    if (attempt.superseded || this.#answered)
+      return this.#tooLate(attempt, attempt.wasSent ? "unknown" : "failed", failure);
     if (failure.kind === "invalid") {
       this.failure = failure;
       throw this.#honestly(error);
+    }
+    if (attempt.answered && failure.blame !== "caller") {
+      this.#attempts.push({ serverId: attempt.serverId, outcome: "answered", latency: attempt.latency, failure });
+      this.failure = failure;
+      throw new AnswerIncompleteError(this.#traits.operation, this.#attempts);
     }
     const decision = this.#decide(attempt, failure, attempt.wasSent ? "unknown" : "failed");
     if (decision) return decision;

@@ -5,6 +5,7 @@ import type { Repeat } from "../contracts/request-traits.ts";
 import type { ServerProfile } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Wire } from "../contracts/wire.ts";
+import { RunningAttempt } from "../pool/attempt.ts";
 
 export interface ScriptedRequest {
   readonly operation: string;
@@ -142,6 +143,9 @@ export class ScriptedServer {
   closed = 0;
   responses: ScriptedResponse[] = [];
   attempts: Attempt[] = [];
+  /** Trials under way, and the most there ever were at one time. */
+  trials = 0;
+  mostTrials = 0;
 }
 
 /** A transport whose servers do what a test tells them, without sockets. */
@@ -184,9 +188,18 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
           resume: (failure) => attempt.resume(failure),
         };
         server.attempts.push(watched);
-        const response = await server.behaviour(watched, request);
-        server.responses.push(response);
-        return response;
+        const trial = attempt instanceof RunningAttempt && attempt.trial ? 1 : 0;
+        server.trials += trial;
+        server.mostTrials = Math.max(server.mostTrials, server.trials);
+        try {
+          const behaviour = server.behaviour(watched, request);
+          // One that ignores its end is no trial any more.
+          const response = await (trial ? Promise.race([behaviour, aborted(attempt.signal)]) : behaviour);
+          server.responses.push(response);
+          return response;
+        } finally {
+          server.trials -= trial;
+        }
       },
       probe: (signal) => {
         server.probes++;

@@ -6,5 +6,5 @@ export function retryAfter(header: string | readonly string[] | undefined, now: 
   const text = (typeof header === "string" ? header : header?.[0])?.trim();
   if (text === undefined || text === "") return undefined;
   const ms = /^\d+$/.test(text) ? Number(text) * 1_000 : Date.parse(text) - now.getTime();
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }

@@ -188,6 +188,7 @@ describe("Retry-After", () => {
     ["", undefined],
     [undefined, undefined],
     [["3", "4"], 3_000],
+    ["9".repeat(400), Infinity],
   ])("%o asks to wait %o ms", (header, expected) => {
     expect(retryAfter(header, now)).toBe(expected);
   });

@@ -47,6 +47,16 @@ describe("the body of an answer", () => {
     expect(tail.value.hint).toContain("bytes=2000-");
   });
 
+  test("of a request that changes something may break off: the status stands, and the hint says what to do", async () => {
+    await using server = await createWebDavServer();
+    server.tree.write("/a.txt", "text");
+    await using tools = await over(server);
+    await server.inject({ kind: "truncate", afterBytes: 5, times: 1 });
+    const { value } = await tools.call("dav_request", { method: "POST", path: "/a.txt", body: "x" });
+    expect(value).toMatchObject({ status: 405, truncated: true, success: false });
+    expect(value.hint).toMatch(/broke off after 5 bytes: .* do not repeat/);
+  });
+
   test("of a listing that is too long asks for less", async () => {
     await using server = await createWebDavServer();
     for (let index = 0; index < 20; index++) server.tree.write(`/file-${index}`, "x");

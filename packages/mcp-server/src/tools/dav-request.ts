@@ -1,4 +1,11 @@
-import { attemptDetails, type Answer, type BroadcastOptions, type Consume, type Pool } from "@davpool/core";
+import {
+  attemptDetails,
+  describeError,
+  type Answer,
+  type BroadcastOptions,
+  type Consume,
+  type Pool,
+} from "@davpool/core";
 import {
   METHODS,
   MultistatusScan,
@@ -203,7 +210,8 @@ function withAttempts({ value, serverId, attempts }: Answer<ServerAnswer>): Reco
 function answerReader(method: string, limit: number): Consume<WebDavWire, ServerAnswer> {
   return async ({ status, headers, body }) => {
     const scan = status === 207 ? new MultistatusScan(WRITES_PROPERTIES.has(method)) : undefined;
-    const { bytes, truncated } = await body.read(limit, (chunk) => scan?.write(chunk));
+    const { bytes, truncated: cut, brokenOff } = await body.read(limit, (chunk) => scan?.write(chunk));
+    const truncated = cut || brokenOff !== undefined;
     if (!truncated) scan?.close();
     const failures: readonly PartFailure[] = scan?.failures ?? [];
     const { shown, ...encoded } = encodeBody(bytes, truncated);
@@ -216,7 +224,9 @@ function answerReader(method: string, limit: number): Consume<WebDavWire, Server
       ...(truncated && {
         truncated,
         ...(size !== undefined && { size }),
-        hint: truncationHint(method, status, shown, start + shown),
+        hint: brokenOff
+          ? `The server answered, and its answer broke off after ${bytes.byteLength} bytes: ${describeError(brokenOff)}. The status stands; do not repeat the request before looking at the current state.`
+          : truncationHint(method, status, shown, start + shown),
       }),
       ...(failures.length > 0 && { failures }),
     };
