@@ -70,7 +70,7 @@ export function header(request: WebDavRequest, name: string): string | undefined
 function lockKeys(request: WebDavRequest, granted: string | string[] | undefined): readonly string[] {
   if (typeof granted === "string") return [lockKey(bareToken(granted))];
   const refreshed = header(request, "if");
-  return refreshed === undefined ? [] : ifKeys("", refreshed).filter((key) => key.startsWith("lock "));
+  return refreshed === undefined ? [] : ifKeys("", refreshed).filter((key) => key.startsWith(LOCK));
 }
 
 function ifKeys(path: string, value: string): string[] {
@@ -89,8 +89,15 @@ function tagKeys(path: string, value: string): string[] {
   return (value.match(TAG) ?? []).map((tag) => tagKey(path, tag));
 }
 
+const LOCK = "lock ";
+
+/** The lock tokens among keys of the affinity store. */
+export function lockTokens(keys: readonly string[]): readonly string[] {
+  return keys.filter((key) => key.startsWith(LOCK)).map((key) => key.slice(LOCK.length));
+}
+
 function lockKey(token: string): string {
-  return `lock ${token}`;
+  return LOCK + token;
 }
 
 function tagKey(path: string, tag: string): string {

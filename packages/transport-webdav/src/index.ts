@@ -1,4 +1,5 @@
 export { AddressGuard } from "./address-guard.ts";
+export { lockTokens } from "./affinity.ts";
 export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
 export { METHODS } from "./methods.ts";
 export { MultistatusScan } from "./multistatus.ts";

@@ -140,6 +140,8 @@ export interface RemovedServer {
   readonly wasActive: boolean;
   /** The server preferred from now on. */
   readonly preferredServerId: string | undefined;
+  /** Keys of the affinity store that mean nothing any more, such as locks that were held there. */
+  readonly lost: readonly string[];
 }
 
 export interface ActiveServerChange {

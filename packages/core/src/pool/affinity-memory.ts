@@ -23,6 +23,16 @@ export function memoryAffinity(clock: Clock, capacity: number = CAPACITY): Affin
     delete(key) {
       owners.delete(key);
     },
+    forget(serverId) {
+      const now = clock.now();
+      const lost: string[] = [];
+      for (const [key, owner] of owners) {
+        if (owner.serverId !== serverId) continue;
+        owners.delete(key);
+        if (owner.expires > now) lost.push(key);
+      }
+      return lost;
+    },
   };
 }
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { GET, ScriptedStore, buildPool, flush, openBench } from "../testing/pool-bench.test-support.ts";
-import { refuse, stream, type FlowingBody } from "../testing/scripted-transport.test-support.ts";
+import { answer, refuse, stream, type FlowingBody } from "../testing/scripted-transport.test-support.ts";
 
 async function problem(promise: Promise<unknown>): Promise<string> {
   return promise.then(
@@ -188,6 +188,28 @@ describe("updating", () => {
 });
 
 describe("removing", () => {
+  test("tells what the server owned, and forgets it", async () => {
+    const bench = await openBench({ servers: ["a"] });
+    await bench.pool.add({ serverId: "x" });
+    bench.server("x").behaviour = answer(200, { affinity: [{ learn: "lock of x" }] });
+    bench.server("a").behaviour = answer(200, { affinity: [{ learn: "lock of a" }] });
+    for (const serverId of ["a", "x"]) await bench.pool.execute(GET, { serverId });
+    expect(await bench.pool.remove("x")).toMatchObject({ lost: ["lock of x"] });
+    const bound = { operation: "PUT", repeat: "idempotent" as const, boundTo: ["lock of a"] };
+    expect((await bench.pool.execute(bound)).serverId).toBe("a");
+  });
+
+  test("does not fail when what it owned cannot be forgotten", async () => {
+    const owners = { get: () => undefined, set: () => {}, delete: () => {} };
+    const bench = await openBench({
+      servers: [],
+      affinity: { ...owners, forget: () => Promise.reject(new Error("the store is down")) },
+    });
+    await bench.pool.add({ serverId: "x" });
+    expect(await bench.pool.remove("x")).toMatchObject({ lost: [] });
+    expect(bench.lines).toContainEqual({ level: "warn", message: "What a server owned could not be forgotten." });
+  });
+
   test("takes no new attempts, lets those in flight end, then closes the connections", async () => {
     const bench = await openBench({ servers: [] });
     await bench.pool.add({ serverId: "x" });
@@ -195,7 +217,7 @@ describe("removing", () => {
     bench.server("x").behaviour = stream(bodies);
     await bench.pool.execute(GET);
     const removed = await bench.pool.remove("x");
-    expect(removed).toEqual({ serverId: "x", wasActive: false, preferredServerId: undefined });
+    expect(removed).toEqual({ serverId: "x", wasActive: false, preferredServerId: undefined, lost: [] });
     expect([bench.store.state.servers, ids(bench)]).toEqual([[], []]);
     expect(await problem(bench.pool.execute(GET))).toMatch(/^NO_SERVER_AVAILABLE: Pool "files" has no servers/);
     expect(bench.server("x").closed).toBe(0);
@@ -221,7 +243,7 @@ describe("removing", () => {
     await bench.pool.add({ serverId: "x" });
     await bench.pool.activate("x");
     bench.events.length = 0;
-    expect(await bench.pool.remove("x")).toEqual({ serverId: "x", wasActive: true, preferredServerId: "a" });
+    expect(await bench.pool.remove("x")).toEqual({ serverId: "x", wasActive: true, preferredServerId: "a", lost: [] });
     expect(bench.store.state.activeServerId).toBeUndefined();
     expect(bench.events).toEqual([
       { event: "servers-changed", detail: { serverId: "x", change: "removed" } },

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import type { AffinityStore } from "../contracts/affinity-store.ts";
 import type { Log } from "../contracts/log.ts";
 import type { ActiveServerChange, ProfileInput, RemovedServer } from "../contracts/pool.ts";
 import type { ProfileStore, StoredServer, StoredState } from "../contracts/profile-store.ts";
@@ -25,6 +26,7 @@ export interface MembershipParts<W extends Wire> {
   readonly transport: Transport<W>;
   readonly store: ProfileStore;
   readonly readProfile: ProfileReader;
+  readonly affinity: AffinityStore;
   readonly events: EventChannel;
   readonly log: Log;
   readonly create: (profile: W["profile"], origin: ServerOrigin) => Server<W>;
@@ -126,10 +128,10 @@ export class Membership<W extends Wire> {
         activeServerId: state.activeServerId === serverId ? undefined : state.activeServerId,
         servers: state.servers.filter((stored) => stored.serverId !== serverId),
       }));
-      this.#leave(server);
+      const lost = await this.#leave(server);
       const preferredServerId = preferred();
       if (wasActive) events.emit("active-changed", { previousServerId: serverId, activeServerId: preferredServerId });
-      return { serverId, wasActive, preferredServerId };
+      return { serverId, wasActive, preferredServerId, lost };
     });
   }
 
@@ -154,12 +156,12 @@ export class Membership<W extends Wire> {
       for (const profile of wanted.values()) await this.#warn(profile, "declared");
       const state = await store.load();
       for (const server of servers.values())
-        if (server.origin === "declared" && !wanted.has(server.serverId)) this.#leave(server);
+        if (server.origin === "declared" && !wanted.has(server.serverId)) void this.#leave(server);
       for (const [serverId, profile] of wanted) {
         const known = servers.get(serverId);
         if (known?.origin === "declared") this.#change(known, profile);
         else {
-          if (known) this.#leave(known);
+          if (known) void this.#leave(known);
           this.#join(profile, "declared");
         }
       }
@@ -231,7 +233,7 @@ export class Membership<W extends Wire> {
     const { servers, candidates, log, events, preferred } = this.#parts;
     const stored = new Set(state.servers.map((server) => server.serverId));
     for (const server of servers.values())
-      if (server.origin === "added" && !stored.has(server.serverId)) this.#leave(server);
+      if (server.origin === "added" && !stored.has(server.serverId)) void this.#leave(server);
     for (const entry of state.servers) {
       try {
         this.#adoptServer(entry);
@@ -284,13 +286,25 @@ export class Membership<W extends Wire> {
     this.#parts.events.emit("servers-changed", { serverId: server.serverId, change: "updated" });
   }
 
-  #leave(server: Server<W>): void {
+  /** Returns what it owned, once that is forgotten. */
+  #leave(server: Server<W>): Promise<readonly string[]> {
     const { servers, candidates, left, events } = this.#parts;
     servers.delete(server.serverId);
     if (candidates.activeServerId === server.serverId) candidates.activeServerId = undefined;
     candidates.invalidate();
     left(server);
     events.emit("servers-changed", { serverId: server.serverId, change: "removed" });
+    return this.#forget(server.serverId);
+  }
+
+  async #forget(serverId: string): Promise<readonly string[]> {
+    const { affinity, log } = this.#parts;
+    try {
+      return (await affinity.forget?.(serverId)) ?? [];
+    } catch (error) {
+      log.warn("What a server owned could not be forgotten.", { serverId, error: describeError(error) });
+      return [];
+    }
   }
 }
 

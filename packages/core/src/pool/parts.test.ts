@@ -78,6 +78,10 @@ describe("the memory of owners", () => {
     expect([owners.get("two"), owners.get("one"), owners.get("three")]).toEqual([undefined, "c", "a"]);
     void owners.delete("one");
     expect(owners.get("one")).toBeUndefined();
+    void owners.set("short", "a", 10);
+    clock.advance(10);
+    expect(owners.forget?.("a")).toEqual(["three"]);
+    expect([owners.get("three"), owners.forget?.("a")]).toEqual([undefined, []]);
     expect(affinityMemory.create({ clock } as never, {}).get("one")).toBeUndefined();
   });
 });

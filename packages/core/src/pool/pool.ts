@@ -114,10 +114,16 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#limiter = new Limiter(settings.name, settings.limits.queue, clock, deadlines);
     this.#budget = new RetryBudget(settings.limits.retryBudget);
     this.#events = new EventChannel(log);
-    this.#telemetry = new Telemetry(settings.name, { inFlight: () => this.#servers.values() });
+    this.#telemetry = new Telemetry(settings.name, {
+      servers: () => this.#servers.values(),
+      queued: () => this.#limiter.waiting,
+      retries: () => this.#budget.available,
+    });
     this.#monitor = new HealthMonitor(settings.health, parts.probe, clock, random, {
-      probed: (server, { latency, state }) =>
-        this.#observe(server, { latency, end: state === "failed" ? "failure" : "answer" }),
+      probed: (server, { latency, state }) => {
+        this.#telemetry.checked(server.serverId, state, latency);
+        this.#observe(server, { latency, end: state === "failed" ? "failure" : "answer" });
+      },
     });
     this.#membership = new Membership({
       servers: this.#servers,
@@ -125,6 +131,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       transport,
       store,
       readProfile: parts.readProfile,
+      affinity: parts.affinity,
       events: this.#events,
       log,
       create: (profile, origin) => this.#createServer(profile, origin),
@@ -462,6 +469,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (state === previous) return;
     this.#recorder.noteChange();
     const { serverId } = server;
+    this.#telemetry.healthChanged(serverId, state, ejected);
     const change = { serverId, previous, ...(reason !== undefined && { reason }) };
     const line = `Server ${serverId} is ${state}${reason === undefined ? "" : `: ${reason}`}`;
     this.#parts.log[state === "healthy" ? "info" : "warn"](line, { serverId, state, previous });

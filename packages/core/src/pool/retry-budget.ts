@@ -22,6 +22,11 @@ export class RetryBudget {
     this.#capacity = maxConnections;
   }
 
+  /** Retries that could be made now. */
+  get available(): number {
+    return this.#share === 0 ? 0 : Math.floor(this.#tokens);
+  }
+
   deposit(): void {
     this.#tokens = Math.min(this.#capacity, this.#tokens + this.#share);
   }

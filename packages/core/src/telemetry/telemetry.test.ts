@@ -96,13 +96,50 @@ describe("metrics", () => {
         { ...pool, "davpool.server": "b", "davpool.operation": "GET", "davpool.outcome": "ok", value: 1 },
       ],
       "davpool.failovers": [{ ...pool, "davpool.server.from": "a", "davpool.server.to": "b", value: 1 }],
+      "davpool.health.changes": [{ ...pool, "davpool.server": "a", "davpool.state": "degraded", value: 1 }],
       "davpool.requests.in_flight": [
         { ...pool, "davpool.server": "a", value: 0 },
         { ...pool, "davpool.server": "b", value: 1 },
       ],
+      "davpool.requests.queued": [{ ...pool, value: 0 }],
+      "davpool.retries.available": [{ ...pool, value: 30 }],
+      "davpool.server.health": [
+        { ...pool, "davpool.server": "a", value: 0.5 },
+        { ...pool, "davpool.server": "b", value: 1 },
+      ],
+      "davpool.connections": ["a", "b"].flatMap((server) => [
+        { ...pool, "davpool.server": server, "davpool.connection.state": "active", value: 1 },
+        { ...pool, "davpool.server": server, "davpool.connection.state": "idle", value: 2 },
+      ]),
     });
     bodies[0]?.end();
     expect((await collect())["davpool.requests.in_flight"]).toMatchObject([{ value: 0 }, { value: 0 }]);
+  });
+});
+
+describe("health", () => {
+  test("is counted: checks by what they found, changes by state, and ejections", async () => {
+    const collect = recordMetrics();
+    const bench = await openBench({ servers: ["a", "b"], health: { enabled: true, failures: 2 } });
+    bench.server("b").probe = () => Promise.reject(new Error("not well"));
+    bench.server("a").behaviour = refuse;
+    await bench.advance(10);
+    await bench.pool.execute(GET);
+    await bench.pool.execute(GET);
+    await bench.pool.update("b", { enabled: false }).catch(() => undefined);
+    const found = await collect();
+    const server = (name: string) => ({ "davpool.pool": "files", "davpool.server": name });
+    expect(found["davpool.check.duration"]).toEqual([
+      { ...server("a"), "davpool.state": "healthy", value: 1 },
+      { ...server("b"), "davpool.state": "failed", value: 1 },
+    ]);
+    expect(found["davpool.health.changes"]).toContainEqual({
+      ...server("a"),
+      "davpool.state": "unhealthy",
+      value: 1,
+    });
+    expect(found["davpool.ejections"]).toEqual([{ ...server("a"), value: 1 }]);
+    expect(found["davpool.server.health"]).toEqual([{ ...server("a"), value: 0 }]);
   });
 });
 
@@ -111,10 +148,9 @@ describe("gauges", () => {
     const collect = recordMetrics();
     let read = 0;
     const telemetry = new Telemetry("files", {
-      *inFlight() {
-        read++;
-        yield { serverId: "a", inFlight: 1 };
-      },
+      servers: () => [],
+      queued: () => ++read,
+      retries: () => 0,
     });
     await collect();
     telemetry[Symbol.dispose]();
@@ -125,7 +161,7 @@ describe("gauges", () => {
 
 describe("without an SDK", () => {
   test("no span is made and nothing is recorded", async () => {
-    const telemetry = new Telemetry("files", { inFlight: () => [] });
+    const telemetry = new Telemetry("files", { servers: () => [], queued: () => 0, retries: () => 0 });
     expect(telemetry.startCall("GET")).toBeUndefined();
     telemetry.endCall(undefined, "GET", 1);
     telemetry.endAttempt(undefined, "a", "GET", 1);

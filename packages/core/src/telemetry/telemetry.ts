@@ -5,19 +5,40 @@ import {
   metrics,
   trace,
   type Attributes,
+  type BatchObservableResult,
   type Context,
+  type Meter,
   type Span,
 } from "@opentelemetry/api";
+import type { ConnectionStats } from "../contracts/connection.ts";
 import type { Failure } from "../contracts/failure.ts";
+import type { ProbeResult } from "../contracts/health-probe.ts";
+import type { HealthState } from "../contracts/selector.ts";
 import { version } from "./version.ts";
 
 const SCOPE = "@davpool/core";
 const MOST_ATTRIBUTES = 2_000;
 
+/** What a server looks like to whoever collects metrics. */
+export interface ObservedServer {
+  readonly serverId: string;
+  readonly enabled: boolean;
+  readonly health: HealthState;
+  readonly inFlight: number;
+  connectionStats(): ConnectionStats;
+}
+
 /** Gauges are read when somebody collects them, so that requests do not pay for them. */
 export interface Gauges {
-  inFlight(): Iterable<{ readonly serverId: string; readonly inFlight: number }>;
+  servers(): Iterable<ObservedServer>;
+  /** Calls that wait for a slot. */
+  queued(): number;
+  /** Retries that the budget has left. */
+  retries(): number;
 }
+
+/** Health as a number, so that its mean means something. */
+const HEALTH = { healthy: 1, degraded: 0.5, unhealthy: 0 } as const satisfies Record<HealthState, number>;
 
 /**
  * Spans for calls and attempts, and the pool's metrics, through the OpenTelemetry API. Without an SDK all of it does
@@ -31,6 +52,9 @@ export class Telemetry {
   readonly #attemptDuration;
   readonly #failovers;
   readonly #hedges;
+  readonly #checkDuration;
+  readonly #healthChanges;
+  readonly #ejections;
   readonly #attributes = new Map<string, Attributes>();
   readonly #stopGauges: () => void;
 
@@ -52,15 +76,43 @@ export class Telemetry {
     this.#failovers = meter.createCounter("davpool.failovers", {
       description: "Moves of a call from one server to another.",
     });
-    const gauge = meter.createObservableGauge("davpool.requests.in_flight", {
-      description: "Attempts that hold a slot now, by server.",
+    this.#checkDuration = meter.createHistogram("davpool.check.duration", {
+      unit: "s",
+      description: "Time of health checks, by what they found.",
     });
-    const observe: Parameters<typeof gauge.addCallback>[0] = (result) => {
-      for (const { serverId, inFlight } of gauges.inFlight())
-        result.observe(inFlight, this.#cached(serverId, "davpool.server"));
+    this.#healthChanges = meter.createCounter("davpool.health.changes", {
+      description: "Changes of a server's health, by the state it went into.",
+    });
+    this.#ejections = meter.createCounter("davpool.ejections", {
+      description: "Servers that failing requests took out of rotation.",
+    });
+    this.#stopGauges = this.#observe(meter, gauges);
+  }
+
+  /** Returns what ends it. */
+  #observe(meter: Meter, gauges: Gauges): () => void {
+    const gauge = (name: string, description: string) => meter.createObservableGauge(name, { description });
+    const inFlight = gauge("davpool.requests.in_flight", "Attempts that hold a slot now, by server.");
+    const queued = gauge("davpool.requests.queued", "Calls that wait for a slot now.");
+    const health = gauge("davpool.server.health", "1 healthy, 0.5 degraded, 0 unhealthy; none for a disabled server.");
+    const connections = gauge("davpool.connections", "Open sockets, by whether they carry a request.");
+    const retries = gauge("davpool.retries.available", "Retries and hedges that the budget has left.");
+    const all = [inFlight, queued, health, connections, retries];
+    const observe = (result: BatchObservableResult) => {
+      const pool = this.#cached(undefined, "");
+      result.observe(queued, gauges.queued(), pool);
+      result.observe(retries, gauges.retries(), pool);
+      for (const server of gauges.servers()) {
+        const attributes = this.#cached(server.serverId, "davpool.server");
+        result.observe(inFlight, server.inFlight, attributes);
+        if (server.enabled) result.observe(health, HEALTH[server.health], attributes);
+        const { active, idle } = server.connectionStats();
+        result.observe(connections, active, { ...attributes, "davpool.connection.state": "active" });
+        result.observe(connections, idle, { ...attributes, "davpool.connection.state": "idle" });
+      }
     };
-    gauge.addCallback(observe);
-    this.#stopGauges = () => gauge.removeCallback(observe);
+    meter.addBatchObservableCallback(observe, all);
+    return () => meter.removeBatchObservableCallback(observe, all);
   }
 
   /** Begins the span of a call, below the caller's; undefined when nobody records it. */
@@ -111,6 +163,21 @@ export class Telemetry {
 
   failover(from: string, to: string): void {
     this.#failovers.add(1, { "davpool.pool": this.#pool, "davpool.server.from": from, "davpool.server.to": to });
+  }
+
+  /** A health check has ended. */
+  checked(serverId: string, state: ProbeResult["state"], latency: number): void {
+    this.#checkDuration.record(latency / 1_000, {
+      "davpool.pool": this.#pool,
+      "davpool.server": serverId,
+      "davpool.state": state,
+    });
+  }
+
+  healthChanged(serverId: string, state: HealthState, ejected: boolean): void {
+    const server = { "davpool.pool": this.#pool, "davpool.server": serverId };
+    this.#healthChanges.add(1, { ...server, "davpool.state": state });
+    if (ejected) this.#ejections.add(1, server);
   }
 
   [Symbol.dispose](): void {

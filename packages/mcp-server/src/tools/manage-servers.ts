@@ -1,4 +1,5 @@
 import type { Pool, ProfileInput } from "@davpool/core";
+import { lockTokens } from "@davpool/transport-webdav";
 import { Type } from "typebox";
 import { serverIdInput, serverShape, serverView } from "./shapes.ts";
 import { defineTool, type Tool } from "./tool.ts";
@@ -76,10 +77,14 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
         message: Type.String(),
         warning: Type.Optional(Type.String({ description: "Present when the active server was removed." })),
         activeServerId: Type.Union([Type.String(), Type.Null()], { description: "The server preferred from now on." }),
+        lostLocks: Type.Optional(
+          Type.Array(Type.String(), { description: "Tokens of locks that were taken there through the pool." }),
+        ),
       }),
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: false },
       async run({ serverId }) {
-        const { wasActive, preferredServerId } = await pool.remove(serverId);
+        const { wasActive, preferredServerId, lost } = await pool.remove(serverId);
+        const lostLocks = lockTokens(lost);
         const next = preferredServerId ?? "none, as there is no server left";
         return {
           value: {
@@ -89,6 +94,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
               warning: `${serverId} was the active server. The pool balances by priority again; preferred now: ${next}.`,
             }),
             activeServerId: preferredServerId ?? null,
+            ...(lostLocks.length > 0 && { lostLocks: [...lostLocks] }),
           },
         };
       },
