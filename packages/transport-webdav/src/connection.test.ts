@@ -431,13 +431,13 @@ describe("a response's body", () => {
     server.tree.write("/a", "x".repeat(1_000));
     await using connection = connect(server.url);
     const answerTo = async (method: string) => {
-      await using _fault = await server.inject({ kind: "truncate", afterBytes: 10 });
+      await server.inject({ kind: "truncate", afterBytes: 10, times: 1 });
       return (await connection.send({ method, path: "/a" }, new ObservedAttempt())).body;
     };
-    await expect((await answerTo("GET")).read()).rejects.toThrow();
+    await expect((await answerTo("GET")).read()).rejects.toThrow(/closed|terminated|aborted/);
     const { bytes, brokenOff } = await (await answerTo("POST")).read();
     expect([bytes.byteLength > 0, brokenOff]).toEqual([true, expect.any(Error)]);
-    await expect((await answerTo("POST")).text()).rejects.toThrow();
+    await expect((await answerTo("POST")).text()).rejects.toThrow(/closed|terminated|aborted/);
   });
 
   test("is iterated once, and is empty afterwards", () =>

@@ -17,6 +17,10 @@ import type { HealthState } from "../contracts/selector.ts";
 import { version } from "./version.ts";
 
 const SCOPE = "@davpool/core";
+/** Seconds. An answer from nearby takes a millisecond, a large file minutes; the usual boundaries are for neither. */
+const TIMES = {
+  explicitBucketBoundaries: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
+};
 const MOST_ATTRIBUTES = 2_000;
 
 /** What a server looks like to whoever collects metrics. */
@@ -65,10 +69,12 @@ export class Telemetry {
     this.#duration = meter.createHistogram("davpool.request.duration", {
       unit: "s",
       description: "Time of whole calls, with every attempt, pause and wait for a slot.",
+      advice: TIMES,
     });
     this.#attemptDuration = meter.createHistogram("davpool.attempt.duration", {
       unit: "s",
       description: "Time of single attempts, up to the answer's headers.",
+      advice: TIMES,
     });
     this.#hedges = meter.createCounter("davpool.hedges", {
       description: "Requests that were sent to a second server because the first one took long.",
@@ -79,6 +85,7 @@ export class Telemetry {
     this.#checkDuration = meter.createHistogram("davpool.check.duration", {
       unit: "s",
       description: "Time of health checks, by what they found.",
+      advice: TIMES,
     });
     this.#healthChanges = meter.createCounter("davpool.health.changes", {
       description: "Changes of a server's health, by the state it went into.",
