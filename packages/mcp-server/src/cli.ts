@@ -10,7 +10,8 @@ import {
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
-import { serve } from "./serve.ts";
+import { createToken } from "./identity/index.ts";
+import { serve, type HttpOptions } from "./serve.ts";
 import { status } from "./status/status.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -57,11 +58,28 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
 
   program
     .command("serve")
-    .description("serve the pools as an MCP server over standard input and output")
+    .description("serve the pools as an MCP server, over standard input and output or over HTTP")
     .addOption(configOption())
+    .option("--http", "serve over Streamable HTTP, for several clients at once")
+    .addOption(new Option("--host <address>", "address to listen on (default: http.host, else 127.0.0.1)"))
+    .addOption(new Option("--port <number>", "port to listen on (default: http.port, else 8080)").argParser(port))
+    .option("--allow-anonymous", "listen to the network although nobody is asked who they are")
     .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
-    .action(async ({ config, logLevel }: { config?: string; logLevel: LogLevel }) => {
-      await serve(await readConfiguration({ file: config }), createLog(logLevel), stop);
+    .action(async ({ config, logLevel, http, ...options }: ServeParameters) => {
+      if (!http && Object.keys(options).length > 0)
+        throw new InvalidArgumentError("--host, --port and --allow-anonymous go with --http.");
+      await serve(await readConfiguration({ file: config }), createLog(logLevel), stop, http && { http: options });
+    });
+
+  program
+    .command("token")
+    .description("make a token for one person or program, and the hash for identity.tokens")
+    .argument("[principal]", "who it is for", "alice")
+    .action((principal: string) => {
+      const { token, hash } = createToken();
+      terminal.out(
+        `Token, for its owner alone; it is shown only now:\n  ${token}\n\nFor identity.tokens in the configuration:\n  ${JSON.stringify({ principal, hash })}\n`,
+      );
     });
 
   program
@@ -115,6 +133,18 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     terminal.error(`${error.message}\n`);
     return EXIT.configuration;
   }
+}
+
+interface ServeParameters extends HttpOptions {
+  readonly config?: string;
+  readonly logLevel: LogLevel;
+  readonly http?: true;
+}
+
+function port(text: string): number {
+  const number = /^\d{1,5}$/.test(text) ? Number(text) : 65_536;
+  if (number > 65_535) throw new InvalidArgumentError("It must be a number from 0 to 65535.");
+  return number;
 }
 
 function interval(text: string): number {

@@ -1,5 +1,6 @@
 import { dirname } from "node:path";
 import {
+  ConfigError,
   PluginRegistry,
   composeSchema,
   loadConfig,
@@ -9,6 +10,7 @@ import {
 } from "@davpool/core";
 import { builtIns } from "./built-ins.ts";
 import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
+import { readIdentity, type IdentitySettings } from "./identity/index.ts";
 import { sections } from "./sections.ts";
 
 export interface ConfigurationSource {
@@ -31,13 +33,26 @@ export async function readConfiguration(source: ConfigurationSource = {}): Promi
   const settings = readEnvironment(environment, strategies);
   const loaded = await loadConfig(source.file, directory);
   const baseDirectory = loaded ? dirname(loaded.file) : directory;
-  return resolveConfig(withEnvironment(loaded?.config, settings), {
+  const config = await resolveConfig(withEnvironment(loaded?.config, settings), {
     ...(loaded && { file: loaded.file }),
     baseDirectory,
     plugins: builtIns,
     sections,
     importPlugin: pluginImporter(baseDirectory),
   });
+  // It has rules that a schema cannot express.
+  if (config.sections.identity !== undefined) identityOf(config);
+  return config;
+}
+
+/** Who may use a server over HTTP; undefined when the configuration does not say. @throws ConfigError */
+export function identityOf({ sections: { identity }, pools, file }: ResolvedConfig): IdentitySettings | undefined {
+  if (identity === undefined) return undefined;
+  try {
+    return readIdentity(identity, { pools: pools.map(({ name }) => name) });
+  } catch (error) {
+    throw error instanceof ConfigError ? new ConfigError(file, error.issues) : error;
+  }
 }
 
 /** JSON Schema of the configuration, for the built-in plugins and those that the configuration file brings. */

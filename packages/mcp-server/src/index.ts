@@ -7,6 +7,6 @@ export { configurationSchema, readConfiguration } from "./configuration.ts";
 export type { ConfigurationSource } from "./configuration.ts";
 export { createLog } from "./log.ts";
 export type { LogLevel } from "./log.ts";
-export { serverFactory } from "./mcp-server.ts";
+export { McpServers } from "./mcp-server.ts";
 export { serve, toolsOf } from "./serve.ts";
 export type { Tool, ToolAnswer, ToolCall, ToolDefinition } from "./tools/tool.ts";

@@ -1,6 +1,7 @@
 import type { Log } from "@davpool/core";
 import { pino, type DestinationStream } from "pino";
 import { version } from "@davpool/core";
+import { exportingLines, traceFields } from "./telemetry/log-lines.ts";
 
 export const LOG_LEVELS = ["debug", "info", "warn", "error", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -19,9 +20,10 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
       base: { name: "davpool", version },
       timestamp: pino.stdTimeFunctions.isoTime,
       formatters: { level: (label) => ({ level: label }) },
+      mixin: traceFields,
       redact: { paths: SECRET.flatMap((name) => [name, `*.${name}`, `*.*.${name}`]), censor: "[secret]" },
     },
-    destination ?? pino.destination({ fd: 2, sync: true }),
+    exportingLines(destination ?? pino.destination({ fd: 2, sync: true })),
   );
   const line =
     (method: "debug" | "info" | "warn" | "error"): Log["info"] =>

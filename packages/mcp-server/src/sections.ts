@@ -1,4 +1,6 @@
 import { Type, type Static, type TProperties } from "typebox";
+import { httpSections } from "./http/section.ts";
+import { telemetrySections } from "./telemetry/section.ts";
 
 const tools = Type.Object(
   {
@@ -23,7 +25,7 @@ declare module "@davpool/core" {
 }
 
 /** Top-level keys of the configuration that belong to this package. */
-export const sections: TProperties = { tools: Type.Optional(tools) };
+export const sections: TProperties = { tools: Type.Optional(tools), ...httpSections, ...telemetrySections };
 
 export function toolSettings(section: unknown): ToolSettings {
   return { maxBodySize: 1_048_576, ...(section as Static<typeof tools> | undefined) };

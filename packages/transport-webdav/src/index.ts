@@ -1,7 +1,7 @@
 export { AddressGuard } from "./address-guard.ts";
 export { lockTokens } from "./affinity.ts";
 export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
-export { METHODS } from "./methods.ts";
+export { METHODS, isSafe } from "./methods.ts";
 export { MultistatusScan } from "./multistatus.ts";
 export type { PartFailure } from "./multistatus.ts";
 export { webdav, webdav as default } from "./plugin.ts";

@@ -65,5 +65,6 @@ export const webdav = definePlugin({
       },
       context.services.get(SECURITY),
       context.clock,
+      context.log,
     ),
 });

@@ -1,4 +1,10 @@
-import { ForbiddenAddressError, InvalidProfileError, type ServerOrigin, systemClock } from "@davpool/core";
+import {
+  ForbiddenAddressError,
+  InvalidProfileError,
+  type Credentials,
+  type ServerOrigin,
+  systemClock,
+} from "@davpool/core";
 import { describe, expect, test } from "vitest";
 import { profileOf, SETTINGS } from "./testing/connect.test-support.ts";
 import { webDavTransport } from "./transport.ts";
@@ -49,6 +55,27 @@ describe("credentials over http:", () => {
     await expect(admit("http://1.1.1.1/", "added", { token: "t" })).rejects.toThrow(
       /in clear.*security\.allowCleartext/,
     );
+  });
+
+  test("that are not the profile's give the warning when they are first used", async () => {
+    const lines: string[] = [];
+    const write = (message: string) => void lines.push(message);
+    const log = { debug: write, info: write, warn: write, error: write };
+    const transport = webDavTransport(SETTINGS, { allowHosts: [], allowCleartext: false }, systemClock, log);
+    const connect = async (url: string, credentials: Credentials | undefined, fields: Partial<WebDavProfile> = {}) => {
+      const signal = new AbortController().signal;
+      const init = { partition: "", credentials, origin: "declared", signal, clock: systemClock } as const;
+      await (await transport.connect(profileOf(url, fields), init))[Symbol.asyncDispose]();
+    };
+    await connect("http://1.1.1.1/", undefined);
+    await connect("https://1.1.1.1/", password);
+    await connect("http://localhost/", password);
+    await connect("http://1.1.1.1/", password, password);
+    expect(lines).toEqual([]);
+    await connect("http://1.1.1.1/", password);
+    await connect("http://1.1.1.1/", { token: "t" });
+    expect(lines).toEqual([expect.stringMatching(/"a" gets its cred.*clear/)]);
+    expect(lines.join()).not.toContain("secret");
   });
 
   test("are no matter where the operator says so, over https:, on this machine, or without credentials", async () => {

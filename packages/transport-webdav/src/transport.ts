@@ -2,6 +2,7 @@ import {
   InvalidProfileError,
   ForbiddenAddressError,
   type Clock,
+  type Log,
   type SecurityRules,
   type ServerOrigin,
   type Transport,
@@ -19,13 +20,27 @@ export function webDavTransport(
   settings: ConnectionSettings,
   security: SecurityRules,
   clock: Clock,
+  log?: Log,
 ): Transport<WebDavWire> {
   const guard = new AddressGuard(security.allowHosts);
+  const warned = new Set<string>();
+  /** Credentials that are not the profile's: of them nothing is known when it is admitted. */
+  const warnOnce = (profile: WebDavProfile) => {
+    const { serverId, url } = profile;
+    if (hasCredentials(profile) || warned.has(serverId) || !inClear(new URL(url), security)) return;
+    warned.add(serverId);
+    log?.warn(clearWarning(serverId), { serverId });
+  };
   return {
     name: "webdav",
     secretFields: ["password", "token"],
     admit: (profile, origin) => admit(profile, origin, guard, security),
     connect(profile, init) {
+      if (init.credentials) {
+        const { username } = init.credentials;
+        if (username?.includes(":")) return Promise.reject(new InvalidProfileError(profile.serverId, [COLON]));
+        warnOnce(profile);
+      }
       const connection = new WebDavConnection(profile, init, settings, guard);
       connection.preconnect(init.clock);
       return Promise.resolve(connection);
@@ -68,21 +83,32 @@ async function admit(
     ]);
   if (profile.token !== undefined && (profile.username !== undefined || profile.password !== undefined))
     throw new InvalidProfileError(serverId, ["token: stands instead of username and password; give one or the other."]);
-  if (profile.username?.includes(":"))
-    throw new InvalidProfileError(serverId, ["username: Basic authentication cannot carry a colon in it."]);
+  if (profile.username?.includes(":")) throw new InvalidProfileError(serverId, [COLON]);
   if (origin === "added") await guard.admit(url);
 
-  const hasCredentials = [profile.username, profile.password, profile.token].some((part) => part !== undefined);
-  if (url.protocol !== "http:" || !hasCredentials || isLoopback(hostOf(url)) || security.allowCleartext) return [];
+  if (!hasCredentials(profile) || !inClear(url, security)) return [];
   if (origin === "added")
     throw new ForbiddenAddressError(
       url.origin,
       "credentials would cross the network in clear",
       "Use https:, or ask the operator to set security.allowCleartext.",
     );
-  return [
-    `Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`,
-  ];
+  return [clearWarning(serverId)];
+}
+
+const COLON = "username: Basic authentication cannot carry a colon in it.";
+
+function hasCredentials({ username, password, token }: WebDavProfile): boolean {
+  return [username, password, token].some((part) => part !== undefined);
+}
+
+/** Whether what is sent there crosses the network in clear, and nobody has said that this is meant. */
+function inClear(url: URL, security: SecurityRules): boolean {
+  return url.protocol === "http:" && !isLoopback(hostOf(url)) && !security.allowCleartext;
+}
+
+function clearWarning(serverId: string): string {
+  return `Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`;
 }
 
 /** An address for a message, without what may be credentials in it. */

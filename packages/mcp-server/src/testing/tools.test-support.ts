@@ -1,3 +1,4 @@
+import { fullAccess } from "../identity/index.ts";
 import { openPools, type OpenPools } from "@davpool/core";
 import { readConfiguration } from "../configuration.ts";
 import { toolsOf } from "../serve.ts";
@@ -24,7 +25,7 @@ export async function openTools(config: object): Promise<OpenTools> {
     names: [...tools.keys()],
     pools,
     call: (name, parameters, signal = new AbortController().signal) =>
-      (tools.get(name) as Tool).run(parameters, { signal, caller: {} }),
+      (tools.get(name) as Tool).run(parameters, { signal, caller: {}, access: fullAccess }),
     async [Symbol.asyncDispose]() {
       await pools[Symbol.asyncDispose]();
       await folder[Symbol.asyncDispose]();

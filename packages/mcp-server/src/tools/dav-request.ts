@@ -3,19 +3,21 @@ import {
   describeError,
   type Answer,
   type BroadcastOptions,
+  type CallOptions,
   type Consume,
   type Pool,
 } from "@davpool/core";
 import {
   METHODS,
   MultistatusScan,
+  isSafe,
   type PartFailure,
   type WebDavRequest,
   type WebDavWire,
 } from "@davpool/transport-webdav";
 import { Type, type Static } from "typebox";
 import { decodeBody, encodeBody } from "./body-encoding.ts";
-import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer, type ToolCall } from "./tool.ts";
+import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer } from "./tool.ts";
 
 const input = Type.Object(
   {
@@ -112,18 +114,28 @@ interface ServerAnswer extends Record<string, unknown> {
   readonly success: boolean;
 }
 
+/** A pool that tools are made for. */
+export interface ToolPool {
+  readonly pool: Pool<WebDavWire>;
+  /** Milliseconds that its calls may take. */
+  readonly deadline: number;
+}
+
 /** `dav_request`: one WebDAV request, to the pool, to one server or to a group. */
-export function davRequestTool(pool: Pool<WebDavWire>, prefix: string, maxBodySize: number): Tool {
+export function davRequestTool({ pool, deadline }: ToolPool, prefix: string, maxBodySize: number): Tool {
   const name = `${prefix}dav_request`;
   return defineTool({
     name,
+    pool: pool.name,
     title: "Send a WebDAV request",
     description:
       "Sends one WebDAV request. The pool chooses a server and moves to another when one fails, wherever that is safe. serverId asks one server only, serverGroup every server of a group. Lock tokens and entity tags go back to the server that gave them.",
     input,
     output,
     annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
-    run(args, call) {
+    safe: ({ method }) => isSafe(method.toUpperCase()),
+    run(args, { signal, caller, limit }) {
+      const call = { signal, caller, ...(limit !== undefined && { deadline: Math.min(limit, deadline) }) };
       const { serverId, serverGroup, aggregate, quorum } = args;
       if (serverId !== undefined && serverGroup !== undefined)
         throw new InvalidArgumentsError(name, [
@@ -166,7 +178,7 @@ async function one(
   request: WebDavRequest,
   consume: Consume<WebDavWire, ServerAnswer>,
   serverId: string | undefined,
-  call: ToolCall,
+  call: CallOptions,
 ): Promise<ToolAnswer> {
   const answer = await pool.execute(request, { ...call, consume, ...(serverId !== undefined && { serverId }) });
   return { value: withAttempts(answer) };

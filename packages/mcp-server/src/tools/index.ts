@@ -1,6 +1,4 @@
-import type { Pool } from "@davpool/core";
-import type { WebDavWire } from "@davpool/transport-webdav";
-import { davRequestTool } from "./dav-request.ts";
+import { davRequestTool, type ToolPool } from "./dav-request.ts";
 import { listServersTool, poolStatsTool } from "./inspect-pool.ts";
 import { manageServerTools } from "./manage-servers.ts";
 import type { Tool } from "./tool.ts";
@@ -16,8 +14,9 @@ export interface ToolOptions {
  * The tools of the WebDAV pools, in a fixed order. One pool's tools have plain names; with several pools the pool's
  * name stands in front.
  */
-export function webDavTools(pools: readonly Pool<WebDavWire>[], options: ToolOptions): readonly Tool[] {
-  return pools.flatMap((pool) => {
+export function webDavTools(pools: readonly ToolPool[], options: ToolOptions): readonly Tool[] {
+  return pools.flatMap((settings) => {
+    const { pool } = settings;
     const prefix = pools.length > 1 ? `${pool.name.replaceAll(".", "-")}__` : "";
     const [add, update, remove, activate] = manageServerTools(pool, prefix) as [Tool, Tool, Tool, Tool];
     return [
@@ -25,7 +24,7 @@ export function webDavTools(pools: readonly Pool<WebDavWire>[], options: ToolOpt
       listServersTool(pool, prefix),
       ...(options.management ? [remove, activate] : []),
       poolStatsTool(pool, prefix),
-      davRequestTool(pool, prefix, options.maxBodySize),
+      davRequestTool(settings, prefix, options.maxBodySize),
       ...(options.management ? [update] : []),
     ];
   });

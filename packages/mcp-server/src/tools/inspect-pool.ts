@@ -8,6 +8,7 @@ const READ_ONLY = { readOnlyHint: true, destructiveHint: false, idempotentHint: 
 export function listServersTool(pool: Pool, prefix: string): Tool {
   return defineTool({
     name: `${prefix}dav_list_servers`,
+    pool: pool.name,
     title: "List WebDAV servers",
     description:
       "Lists the servers of the pool with their health and connections, and says which one is preferred now.",
@@ -35,6 +36,7 @@ export function poolStatsTool(pool: Pool, prefix: string): Tool {
   const count = Type.Integer();
   return defineTool({
     name: `${prefix}dav_pool_stats`,
+    pool: pool.name,
     title: "Statistics of the WebDAV pool",
     description:
       "Counts servers, connections and calls. Calls are counted once, however many attempts they took; degraded servers count as healthy, because they take requests.",

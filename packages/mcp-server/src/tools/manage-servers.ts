@@ -29,6 +29,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
   return [
     defineTool({
       name: `${prefix}dav_add_server`,
+      pool: pool.name,
       title: "Add a WebDAV server",
       description:
         "Adds a server to the pool and keeps it for later runs. Without a priority it joins the lowest tier in use. Only public addresses are accepted unless the operator allows others.",
@@ -50,6 +51,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
     }),
     defineTool({
       name: `${prefix}dav_update_server`,
+      pool: pool.name,
       title: "Change a WebDAV server",
       description:
         "Changes a server that was added by a tool, or enables and disables any server. Fields that are not given stay as they are. Requests in flight are not disturbed.",
@@ -68,6 +70,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
     }),
     defineTool({
       name: `${prefix}dav_remove_server`,
+      pool: pool.name,
       title: "Remove a WebDAV server",
       description:
         "Takes a server that was added by a tool out of the pool and forgets it. Files on it stay as they are. Requests in flight end first.",
@@ -101,6 +104,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
     }),
     defineTool({
       name: `${prefix}dav_set_active_server`,
+      pool: pool.name,
       title: "Choose the active WebDAV server",
       description:
         "Prefers one server for every request that names none, before all priorities, until it is cleared with null or removed. A failed active server is failed over like any other.",

@@ -1,19 +1,28 @@
 import { DavpoolError, formatIssue, validator, type Caller, type ConfigIssue } from "@davpool/core";
 import type { Static, TObject } from "typebox";
+import { refusal, type Access } from "../identity/access.ts";
 
 /** What a tool is told about the call besides its arguments. */
 export interface ToolCall {
   /** Aborts when the client cancels the request or goes away. */
   readonly signal: AbortSignal;
   readonly caller: Caller;
+  /** What the caller may do. */
+  readonly access: Access;
+  /** Milliseconds within which the call is answered, if the host limits it. */
+  readonly limit?: number;
 }
 
 /** A tool as this package defines it: schema, behaviour and hints in one place. */
 export interface Tool {
   /** `[A-Za-z0-9_-]{1,64}` */
   readonly name: string;
+  /** The pool that it is about. */
+  readonly pool: string;
+  /** Some calls of it change nothing, so whoever may only read has a use for it. */
+  readonly mayRead: boolean;
   readonly definition: ToolDefinition;
-  /** @throws DavpoolError for bad arguments and for what the pool refuses. */
+  /** @throws DavpoolError for bad arguments, for what the caller may not do, and for what the pool refuses. */
   run(written: unknown, call: ToolCall): Promise<ToolAnswer>;
 }
 
@@ -40,11 +49,14 @@ export interface ToolDefinition {
 
 export interface ToolSource<S extends TObject> {
   readonly name: string;
+  readonly pool: string;
   readonly title: string;
   readonly description: string;
   readonly input: S;
   readonly output: TObject;
   readonly annotations: ToolDefinition["annotations"];
+  /** Whether this call changes nothing. Default: what the annotations say of all calls. */
+  safe?(input: Static<S>): boolean;
   run(input: Static<S>, call: ToolCall): Promise<ToolAnswer> | ToolAnswer;
 }
 
@@ -57,18 +69,31 @@ export class InvalidArgumentsError extends DavpoolError {
   }
 }
 
+/** `ACCESS_DENIED`: the caller may not do this. */
+export class AccessDeniedError extends DavpoolError {
+  constructor(tool: string, reason: string) {
+    super("ACCESS_DENIED", `${reason} Ask whoever runs davpool for a scope that grants it.`, { details: { tool } });
+  }
+}
+
 /** Makes a tool that checks its arguments and fills in their defaults before it runs. */
 export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
-  const { name, title, description, input, output, annotations } = source;
+  const { name, pool, title, description, input, output, annotations } = source;
   const check = validator(input);
   return {
     name,
+    pool,
+    mayRead: annotations.readOnlyHint || source.safe !== undefined,
     definition: { name, title, description, inputSchema: plain(input), outputSchema: plain(output), annotations },
     run: async (written, call) => {
       const checked = structuredClone(written ?? {});
       const issues = check(checked);
       if (issues.length > 0) throw new InvalidArgumentsError(name, issues);
-      return source.run(checked as Static<S>, call);
+      const parameters = checked as Static<S>;
+      const safe = source.safe?.(parameters) ?? annotations.readOnlyHint;
+      const refused = refusal(call.access, { tool: name, pool, safe });
+      if (refused !== undefined) throw new AccessDeniedError(name, refused);
+      return source.run(parameters, call);
     },
   };
 }

@@ -1,4 +1,12 @@
-import { corePlugins, createManualClock, openPools, resolveConfig, type ManualClock, type Pool } from "@davpool/core";
+import {
+  corePlugins,
+  createManualClock,
+  openPools,
+  resolveConfig,
+  type ManualClock,
+  type OpenOptions,
+  type Pool,
+} from "@davpool/core";
 import { memoryStore } from "@davpool/store-memory";
 import { leastConnections } from "@davpool/strategy-least-connections";
 import { random } from "@davpool/strategy-random";
@@ -23,6 +31,7 @@ export async function openPool(
   urls: readonly string[],
   settings: Readonly<Record<string, unknown>> = {},
   security: Readonly<Record<string, unknown>> = {},
+  options: Pick<OpenOptions, "environment" | "log"> = {},
 ): Promise<OpenPool> {
   const config = await resolveConfig(
     {
@@ -45,7 +54,7 @@ export async function openPool(
     },
   );
   const clock = createManualClock();
-  const open = await openPools(config, { clock, random: () => 0.5 });
+  const open = await openPools(config, { clock, random: () => 0.5, ...options });
   return {
     pool: open.pools.get("files") as Pool<WebDavWire>,
     clock,

@@ -1,0 +1,25 @@
+import { token } from "@davpool/core";
+import type { CallToolResult, Server, ServerCapabilities, ServerContext } from "@modelcontextprotocol/server";
+
+/**
+ * What a plugin adds to the MCP server beside the tools of the pools. It is a plugin of the kind `service` that
+ * provides {@link EXTENSION}.
+ */
+export interface Extension {
+  /** Listed after the pools' tools, in this order. Names that a pool's tool has already are errors. */
+  readonly tools?: readonly ExtensionTool[];
+  /** Of methods that {@link Extension.connect} answers. */
+  readonly capabilities?: ServerCapabilities;
+  /** Sets handlers on the protocol server of one connection, before it is connected. */
+  connect?(server: Server): void;
+}
+
+export interface ExtensionTool {
+  /** As `tools/list` shows it: `name`, `description`, `inputSchema` and what else there is. */
+  readonly definition: { readonly name: string; readonly inputSchema: object; readonly [field: string]: unknown };
+  /** @param written the arguments as the client sent them, unchecked. */
+  run(written: unknown, context: ServerContext): Promise<CallToolResult> | CallToolResult;
+}
+
+/** Where the server looks for its extension. */
+export const EXTENSION = token<Extension>("davpool:extension");

@@ -1,0 +1,207 @@
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { randomUUID } from "node:crypto";
+import type { AddressInfo } from "node:net";
+import { DavpoolError, describeError, type Clock, type Log, type Pool } from "@davpool/core";
+import { context } from "@opentelemetry/api";
+import {
+  isDenial,
+  protectedResource,
+  protectedResourcePaths,
+  type Authenticator,
+  type IdentitySettings,
+  type Principal,
+} from "../identity/index.ts";
+import { extractHttpContext } from "../telemetry/remote-parent.ts";
+import type { MetricsHandler } from "../telemetry/start-telemetry.ts";
+import type { McpEndpoint } from "./endpoint.ts";
+import { Guard, isLoopbackHost } from "./guard.ts";
+import { rpcError, writeJson } from "./messages.ts";
+import type { HttpSettings } from "./section.ts";
+
+export const ENDPOINT = "/mcp";
+
+/** Milliseconds for a request's head and for the whole of it; slower clients are cut off. */
+const HEAD_TIME = 10_000;
+const REQUEST_TIME = 120_000;
+/** Longer than the usual proxy keeps a connection, so that it is the proxy that closes. */
+const KEEP_ALIVE = 75_000;
+/** What may stand in a header that is written to the log. */
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+/** `LISTEN_FAILED`: the address cannot be listened on. */
+export class ListenError extends DavpoolError {
+  constructor(host: string, port: number, cause: unknown) {
+    super(
+      "LISTEN_FAILED",
+      `${host}:${port} cannot be listened on: ${describeError(cause)}. Give another --host or --port.`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+export interface HttpHostParts {
+  readonly settings: HttpSettings;
+  readonly endpoint: McpEndpoint;
+  /** Absent where nobody is asked who they are. */
+  readonly identity: { readonly settings: IdentitySettings; readonly authenticator: Authenticator } | undefined;
+  readonly pools: ReadonlyMap<string, Pool>;
+  readonly metricsHandler: MetricsHandler | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The HTTP server: the MCP endpoint, and what operators and their tools ask for. */
+export class HttpHost {
+  readonly #parts: HttpHostParts;
+  readonly #guard: Guard;
+  readonly #server: Server;
+  readonly #running = new Set<Promise<void>>();
+  #stopping = false;
+
+  constructor(parts: HttpHostParts) {
+    this.#parts = parts;
+    this.#guard = new Guard(parts.settings, parts.identity !== undefined);
+    this.#server = createServer(
+      { headersTimeout: HEAD_TIME, requestTimeout: REQUEST_TIME, keepAliveTimeout: KEEP_ALIVE, noDelay: true },
+      (request, response) => this.#handle(request, response),
+    );
+  }
+
+  /** Begins to listen. @throws ListenError */
+  async listen(): Promise<{ readonly host: string; readonly port: number }> {
+    const { host, port } = this.#parts.settings;
+    const listening = once(this.#server, "listening");
+    this.#server.listen({ host, port, backlog: 4_096 });
+    try {
+      await listening;
+    } catch (error) {
+      throw new ListenError(host, port, error);
+    }
+    this.#server.on("error", (error) => this.#parts.log.error(`The HTTP server reported: ${error.message}`));
+    return { host, port: (this.#server.address() as AddressInfo).port };
+  }
+
+  /** Takes no more requests, lets those in flight end within `settings.drain`, and closes every connection. */
+  async close(): Promise<void> {
+    this.#stopping = true;
+    const closed = once(this.#server, "close");
+    this.#server.close();
+    this.#server.closeIdleConnections();
+    const { clock, settings } = this.#parts;
+    const patience = Promise.withResolvers<void>();
+    const limit = clock.after(settings.drain, patience.resolve);
+    // Streams that wait for news would wait for ever: sessions end once the requests have.
+    await Promise.race([this.#drained(), patience.promise]);
+    limit[Symbol.dispose]();
+    await this.#parts.endpoint[Symbol.asyncDispose]();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #drained(): Promise<void> {
+    while (this.#running.size > 0) await Promise.all(this.#running);
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse): void {
+    const answering = this.#answer(request, response).catch((error: unknown) => {
+      this.#parts.log.error(`A request failed: ${describeError(error)}`);
+      response.destroy();
+    });
+    // A stream of news is no work to wait for.
+    if (request.method !== "POST") return;
+    this.#running.add(answering);
+    void answering.finally(() => this.#running.delete(answering));
+  }
+
+  async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { settings, endpoint, metricsHandler } = this.#parts;
+    const path = request.url?.split("?", 1)[0] ?? "/";
+    // Asked for by machines that know an address and no name.
+    if (path === "/healthz") return writeJson(response, 200, { status: "ok" });
+    if (path === "/readyz") return this.#ready(response);
+
+    const refused = this.#guard.refuses(request);
+    if (refused !== undefined) return writeJson(response, 403, rpcError(-32_000, refused));
+    const { origin } = request.headers;
+    const cors = this.#guard.corsHeaders(origin);
+    if (request.method === "OPTIONS") {
+      response.writeHead(204, this.#guard.preflightHeaders(origin)).end();
+      return;
+    }
+    const resource = settings.publicUrl ?? `http://${request.headers.host ?? settings.host}${ENDPOINT}`;
+    if (this.#parts.identity && protectedResourcePaths(resource).includes(path))
+      return this.#metadata(this.#parts.identity.settings, resource, response, cors);
+
+    const metrics = path === "/metrics" && metricsHandler !== undefined;
+    if (path !== new URL(resource).pathname && path !== ENDPOINT && !metrics)
+      return writeJson(response, 404, rpcError(-32_000, `There is nothing here; the endpoint is ${ENDPOINT}.`), cors);
+    if (!metrics && !["GET", "POST", "DELETE"].includes(request.method ?? ""))
+      return writeJson(response, 405, rpcError(-32_000, "The endpoint takes GET, POST and DELETE."), {
+        ...cors,
+        allow: "GET, POST, DELETE, OPTIONS",
+      });
+    const principal = await this.#authenticate(request, response, resource, cors, metrics);
+    if (principal === "refused") return;
+    if (metrics) return metricsHandler(request, response);
+    if (this.#stopping)
+      return writeJson(response, 503, rpcError(-32_000, "The server is stopping."), { ...cors, "retry-after": "5" });
+    const headers = { ...cors, "x-request-id": requestId(request) };
+    await context.with(extractHttpContext(request.headers), () =>
+      endpoint.answer(request, response, principal, headers),
+    );
+  }
+
+  /** Who asks; undefined for nobody in particular. The answer has been given when they are refused. */
+  async #authenticate(
+    request: IncomingMessage,
+    response: ServerResponse,
+    resource: string,
+    cors: Readonly<Record<string, string>>,
+    metrics: boolean,
+  ): Promise<Principal | undefined | "refused"> {
+    const { identity, settings } = this.#parts;
+    // A scraper beside the server need not be told who it is.
+    if (!identity || (metrics && isLoopbackHost(settings.host))) return undefined;
+    const who = await identity.authenticator.authenticate(request.headers, {
+      address: clientAddress(request, settings.trustProxy),
+      resource,
+    });
+    if (!isDenial(who)) return who;
+    writeJson(response, who.status, who.body, { ...who.headers, ...cors });
+    return "refused";
+  }
+
+  #ready(response: ServerResponse): void {
+    const servers = [...this.#parts.pools.values()].flatMap((pool) => pool.list());
+    const usable = servers.filter(({ enabled, health }) => enabled && health.status !== "unhealthy").length;
+    const ready = usable > 0 && !this.#stopping;
+    writeJson(response, ready ? 200 : 503, {
+      status: ready ? "ready" : this.#stopping ? "stopping" : "no usable server",
+    });
+  }
+
+  #metadata(
+    settings: IdentitySettings,
+    resource: string,
+    response: ServerResponse,
+    cors: Readonly<Record<string, string>>,
+  ): void {
+    const document = protectedResource(settings, resource);
+    // Everybody may read it, or nobody could find out where tokens are given.
+    if (document) writeJson(response, 200, document, { ...cors, "access-control-allow-origin": "*" });
+    else writeJson(response, 404, rpcError(-32_000, "Tokens for this server are handed out by its operator."), cors);
+  }
+}
+
+function requestId({ headers }: IncomingMessage): string {
+  const given = headers["x-request-id"];
+  return typeof given === "string" && REQUEST_ID.test(given) ? given : randomUUID();
+}
+
+function clientAddress({ headers, socket }: IncomingMessage, trustProxy: boolean): string | undefined {
+  const forwarded = trustProxy ? [headers["x-forwarded-for"]].flat().at(-1)?.split(",").at(-1)?.trim() : undefined;
+  return forwarded ?? socket.remoteAddress;
+}

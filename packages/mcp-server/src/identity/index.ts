@@ -1,0 +1,15 @@
+export { accessOf, fullAccess, refusal } from "./access.ts";
+export type { Access, ToolUse } from "./access.ts";
+export { Authenticator } from "./authenticator.ts";
+export type { RequestContext, RequestHeaders } from "./authenticator.ts";
+export { isDenial } from "./denial.ts";
+export type { Denial } from "./denial.ts";
+export type { Principal } from "./principal.ts";
+export { protectedResource, protectedResourcePaths, protectedResourceUrl } from "./protected-resource.ts";
+export type { ProtectedResource } from "./protected-resource.ts";
+export { identitySection } from "./section.ts";
+export type { Grant, IdentitySection } from "./section.ts";
+export { readIdentity } from "./settings.ts";
+export type { IdentitySettings, OAuthSettings, RateLimit, ReadIdentityOptions, StaticToken } from "./settings.ts";
+export { createToken } from "./token-hash.ts";
+export type { CreatedToken } from "./token-hash.ts";

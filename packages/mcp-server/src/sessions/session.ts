@@ -1,0 +1,141 @@
+import { describeError, type Clock, type Log } from "@davpool/core";
+import {
+  WebStandardStreamableHTTPServerTransport,
+  type AuthInfo,
+  type JSONRPCMessage,
+  type Server,
+} from "@modelcontextprotocol/server";
+import { EventMemory } from "./event-memory.ts";
+
+/** What is read of an HTTP request. */
+export interface Exchange {
+  readonly request: Request;
+  /** The body, parsed; undefined for GET and DELETE. */
+  readonly body: unknown;
+  readonly auth: AuthInfo | undefined;
+}
+
+export interface SessionParts {
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Makes the protocol server behind it. */
+  readonly createServer: () => Server;
+  /** The client ended it, or it cannot be repaired. */
+  readonly ended: (session: Session) => void;
+  readonly recovered: () => void;
+}
+
+/** One client's session of the 2025 protocols: a protocol server with its transport, kept warm between requests. */
+export class Session {
+  readonly id: string;
+  /** Whoever opened it; nobody else may use it. */
+  readonly principal: string | undefined;
+  readonly createdAt: number;
+  lastUsedAt: number;
+  requests = 0;
+  /** Requests and streams that are open. */
+  open = 0;
+  readonly #parts: SessionParts;
+  readonly #events: EventMemory;
+  #initialize: JSONRPCMessage | undefined;
+  #server!: Server;
+  #transport!: WebStandardStreamableHTTPServerTransport;
+  #broken = false;
+  #closed = false;
+  #repair: Promise<void> | undefined;
+
+  constructor(id: string, principal: string | undefined, parts: SessionParts) {
+    this.id = id;
+    this.principal = principal;
+    this.#parts = parts;
+    this.createdAt = parts.clock.now();
+    this.lastUsedAt = this.createdAt;
+    this.#events = new EventMemory(parts.clock);
+  }
+
+  get idleFor(): number {
+    return this.open > 0 ? 0 : this.#parts.clock.now() - this.lastUsedAt;
+  }
+
+  get age(): number {
+    return this.#parts.clock.now() - this.createdAt;
+  }
+
+  get broken(): boolean {
+    return this.#broken && !this.#closed;
+  }
+
+  /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
+  async handle({ request, body, auth }: Exchange): Promise<Response> {
+    this.lastUsedAt = this.#parts.clock.now();
+    this.requests++;
+    if (!this.#initialize) await this.#connect();
+    else if (this.#repair || this.#broken) await this.repair();
+    const initialize = isInitialize(body) ? body : undefined;
+    const response = await this.#transport.handleRequest(request, {
+      ...(body !== undefined && { parsedBody: body }),
+      ...(auth && { authInfo: auth }),
+    });
+    if (initialize && response.ok) this.#initialize = initialize;
+    return response;
+  }
+
+  /** Builds it anew behind the same id, from what the client said when it opened it. */
+  repair(): Promise<void> {
+    return (this.#repair ??= this.#rebuild().finally(() => (this.#repair = undefined)));
+  }
+
+  /** Forgets what nobody will ask for any more. */
+  sweep(): void {
+    this.#events.sweep();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#server?.close();
+  }
+
+  async #rebuild(): Promise<void> {
+    await this.#connect();
+    const headers = { "content-type": "application/json", accept: "application/json, text/event-stream" };
+    const post = (message: unknown, more: Record<string, string> = {}) =>
+      this.#transport.handleRequest(
+        new Request("http://localhost/mcp", { method: "POST", headers: { ...headers, ...more } }),
+        {
+          parsedBody: message,
+        },
+      );
+    await (await post(this.#initialize)).body?.cancel();
+    await post({ jsonrpc: "2.0", method: "notifications/initialized" }, { "mcp-session-id": this.id });
+    this.#parts.recovered();
+    this.#parts.log.info("A session was repaired.", { requests: this.requests });
+  }
+
+  async #connect(): Promise<void> {
+    const server = this.#parts.createServer();
+    const transport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => this.id,
+      eventStore: this.#events,
+      onsessionclosed: () => {
+        this.#closed = true;
+        this.#parts.ended(this);
+      },
+    });
+    this.#broken = false;
+    this.#server = server;
+    this.#transport = transport;
+    server.onerror = (error) =>
+      this.#parts.log.debug(`A client's session reported: ${describeError(error)}`, { requests: this.requests });
+    const { onclose } = server;
+    await server.connect(transport);
+    server.onclose = () => {
+      onclose?.();
+      if (this.#transport === transport) this.#broken = true;
+    };
+  }
+}
+
+function isInitialize(body: unknown): body is JSONRPCMessage {
+  return typeof body === "object" && body !== null && (body as { method?: unknown }).method === "initialize";
+}

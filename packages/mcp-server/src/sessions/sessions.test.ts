@@ -1,0 +1,194 @@
+import { DeadlineExceededError, UnknownServerError, createManualClock } from "@davpool/core";
+import { createWebDavServer, type WebDavServer } from "@davpool/testkit";
+import type { Server } from "@modelcontextprotocol/server";
+import { describe, expect, test } from "vitest";
+import { createToken } from "../identity/index.ts";
+import { INITIALIZE, messagesOf, startHttpServer, type TestHttpServer } from "../testing/http-server.test-support.ts";
+import { CircuitBreaker } from "./circuit-breaker.ts";
+
+const poolOf = (dav: WebDavServer) => ({
+  pools: { files: { transport: "webdav", servers: [{ serverId: "s1", url: dav.url }] } },
+});
+const LIST = { jsonrpc: "2.0", id: 1, method: "tools/list" };
+const MINUTE = 60_000;
+
+const stats = (id = 1) => ({
+  jsonrpc: "2.0",
+  id,
+  method: "tools/call",
+  params: { name: "dav_pool_stats", arguments: {} },
+});
+
+async function statusIn(server: TestHttpServer, id: string, headers: Record<string, string> = {}): Promise<number> {
+  const response = await server.post(LIST, { ...headers, "mcp-session-id": id });
+  await response.text();
+  return response.status;
+}
+
+describe("a session", () => {
+  test("ends when nobody uses it, and not before", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer(poolOf(dav));
+    const [used, idle] = [await server.initialize(), await server.initialize()];
+    server.clock.advance(6 * MINUTE);
+    expect(await statusIn(server, used)).toBe(200);
+    server.clock.advance(4 * MINUTE);
+    expect([await statusIn(server, used), await statusIn(server, idle)]).toEqual([200, 404]);
+    server.clock.advance(10 * MINUTE);
+    server.clock.advance(1 * MINUTE);
+    expect(server.sessions.size).toBe(0);
+    expect(server.sessions.counts).toMatchObject({ created: 2, timedOut: 2 });
+    // Nothing is left to look after.
+    expect(server.clock.pending).toBe(0);
+  });
+
+  test("with a stream that is open lasts, but no longer than the longest time", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({ ...poolOf(dav), sessions: { lifetime: "1h" } });
+    const id = await server.initialize();
+    const stream = await fetch(server.url, { headers: { accept: "text/event-stream", "mcp-session-id": id } });
+    server.clock.advance(30 * MINUTE);
+    expect(await statusIn(server, id)).toBe(200);
+    server.clock.advance(31 * MINUTE);
+    expect(await statusIn(server, id)).toBe(404);
+    await stream.text();
+  });
+
+  test("ends when its client says so", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer(poolOf(dav));
+    const id = await server.initialize();
+    expect((await fetch(server.url, { method: "DELETE", headers: { "mcp-session-id": id } })).status).toBe(200);
+    expect([await statusIn(server, id), server.sessions.size]).toEqual([404, 0]);
+    expect(server.sessions.counts).toMatchObject({ created: 1, closed: 1, timedOut: 0 });
+  });
+
+  test("that broke is built anew behind the same id", async () => {
+    await using dav = await createWebDavServer();
+    const made: Server[] = [];
+    await using server = await startHttpServer(poolOf(dav), {
+      extension: { connect: (protocolServer) => void made.push(protocolServer) },
+    });
+    const id = await server.initialize();
+    await made.at(-1)?.close();
+    const [answer] = await messagesOf(await server.post(stats(7), { "mcp-session-id": id }));
+    expect(answer).toMatchObject({ id: 7, result: { structuredContent: { totalServers: 1 } } });
+    // Without a request, it is noticed by and by.
+    await made.at(-1)?.close();
+    server.clock.advance(MINUTE);
+    expect(await statusIn(server, id)).toBe(200);
+    expect(server.sessions.counts).toMatchObject({ created: 1, recovered: 2 });
+    expect(made).toHaveLength(3);
+  });
+
+  test("gives a client whose stream broke off what it has missed", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer(poolOf(dav));
+    const id = { "mcp-session-id": await server.initialize() };
+    const held = await dav.inject({ kind: "delay", ms: Infinity, methods: ["GET"] });
+    const get = { ...stats(5), params: { name: "dav_request", arguments: { method: "GET", path: "/" } } };
+    const gone = new AbortController();
+    const first = await fetch(server.url, {
+      method: "POST",
+      headers: {
+        ...id,
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+        "mcp-protocol-version": "2025-11-25",
+      },
+      body: JSON.stringify(get),
+      signal: gone.signal,
+    });
+    const reader = first.body?.pipeThrough(new TextDecoderStream()).getReader();
+    const [, last = ""] = /id: (\S+)/.exec((await reader?.read())?.value ?? "") ?? [];
+    await dav.received(1, { method: "GET" });
+    gone.abort();
+    await reader?.read().catch(() => undefined);
+    await held.off();
+    const resume = (from: string) =>
+      fetch(server.url, { headers: { ...id, accept: "text/event-stream", "last-event-id": from } });
+    // Its answer may still be on the way.
+    const [answer] = await messagesOf(await resume(last));
+    expect(answer).toMatchObject({ id: 5, result: { structuredContent: { serverId: "s1" } } });
+    expect((await resume("99_nothing")).status).toBe(400);
+    server.clock.advance(2 * MINUTE);
+    expect((await resume(last)).status).toBe(400);
+  });
+});
+
+describe("places", () => {
+  test("of one principal are so many; a further session takes that of the one idle longest", async () => {
+    const { token, hash } = createToken();
+    const alice = { authorization: `Bearer ${token}` };
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({
+      ...poolOf(dav),
+      identity: { tokens: [{ principal: "alice", hash }] },
+      sessions: { perPrincipal: 2 },
+    });
+    const [one, two] = [await server.initialize(alice), await server.initialize(alice)];
+    server.clock.advance(1_000);
+    expect(await statusIn(server, one, alice)).toBe(200);
+    const three = await server.initialize(alice);
+    const standing = [one, two, three].map((id) => statusIn(server, id, alice));
+    expect(await Promise.all(standing)).toEqual([200, 404, 200]);
+    expect(server.sessions.counts).toMatchObject({ created: 3, evicted: 1 });
+  });
+
+  test("in all are so many; whoever comes then is served without a session, until one is free", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({ ...poolOf(dav), sessions: { total: 2 } });
+    const [one] = [await server.initialize(), await server.initialize()];
+    const degraded = await server.post(INITIALIZE);
+    expect([degraded.status, degraded.headers.get("mcp-session-id")]).toEqual([200, null]);
+    await degraded.text();
+    expect((await messagesOf(await server.post(stats())))[0]).toMatchObject({ result: { structuredContent: {} } });
+    expect(server.lines.filter(({ message }) => message.includes("no place for another session"))).toHaveLength(1);
+    server.clock.advance(1.5 * MINUTE);
+    expect(await server.initialize()).not.toBe("");
+    expect(await statusIn(server, one)).toBe(404);
+    expect(server.sessions.counts).toMatchObject({ created: 3, degraded: 1, evicted: 1 });
+  });
+});
+
+test("a call that takes too long is ended, and its session goes on", async () => {
+  await using dav = await createWebDavServer();
+  await using server = await startHttpServer({ ...poolOf(dav), sessions: { operationTimeout: "300ms" } });
+  const id = { "mcp-session-id": await server.initialize() };
+  const held = await dav.inject({ kind: "delay", ms: Infinity, methods: ["GET"] });
+  const get = { ...stats(), params: { name: "dav_request", arguments: { method: "GET", path: "/" } } };
+  const [answer] = await messagesOf(await server.post(get, id));
+  expect(JSON.stringify(answer.result.content)).toMatch(/DEADLINE_EXCEEDED|NO_SERVER_AVAILABLE/);
+  await held.off();
+  expect((await messagesOf(await server.post(stats(2), id)))[0]).toMatchObject({ id: 2, result: {} });
+});
+
+describe("the circuit breaker", () => {
+  const timeout = new DeadlineExceededError("GET", 1_000, []);
+
+  test("refuses a principal whose calls run out of time in a row, and tries again after a while", () => {
+    const clock = createManualClock();
+    const breaker = new CircuitBreaker(clock);
+    const call = (error?: unknown) => {
+      breaker.enter("alice");
+      breaker.ended("alice", error);
+    };
+    for (let count = 0; count < 4; count++) call(timeout);
+    call(new UnknownServerError("x", []));
+    for (let count = 0; count < 5; count++) call(timeout);
+    expect(() => call()).toThrow(/CALLS_SUSPENDED|refused for 10 s/);
+    expect(() => breaker.enter("bob")).not.toThrow();
+    clock.advance(10_000);
+    breaker.enter("alice");
+    // While one is tried, others wait.
+    expect(() => breaker.enter("alice")).toThrow(/refused/);
+    breaker.ended("alice", undefined);
+    expect(() => call()).not.toThrow();
+  });
+
+  test("leaves alone whoever is nobody in particular", () => {
+    const breaker = new CircuitBreaker(createManualClock());
+    for (let count = 0; count < 20; count++) breaker.ended(undefined, timeout);
+    expect(() => breaker.enter(undefined)).not.toThrow();
+  });
+});
