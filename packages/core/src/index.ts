@@ -1,6 +1,8 @@
 export type * from "./contracts/index.ts";
 export * from "./errors/index.ts";
 export * from "./config/define-config.ts";
+export type { PoolChanges } from "./config/compare-configs.ts";
+export { filesOf } from "./config/import-anew.ts";
 export { loadConfig, pluginImporter } from "./config/load-config.ts";
 export type { LoadedConfig } from "./config/load-config.ts";
 export { resolveConfig } from "./config/resolve-config.ts";
@@ -21,7 +23,14 @@ export type { Validator } from "./config/validate.ts";
 export { allAggregator, allAnswers } from "./aggregator/all.ts";
 export { corePlugins } from "./plugin/core-plugins.ts";
 export { CONTRACT_VERSION, definePlugin } from "./plugin/define-plugin.ts";
-export type { AnyPlugin, Plugin, PluginContext, PluginContracts, PluginKind } from "./plugin/define-plugin.ts";
+export type {
+  AnyPlugin,
+  CheckedPool,
+  Plugin,
+  PluginContext,
+  PluginContracts,
+  PluginKind,
+} from "./plugin/define-plugin.ts";
 export { PluginRegistry, isPlugin, pluginProblem } from "./plugin/registry.ts";
 export { Scope, token } from "./plugin/scope.ts";
 export type { Services, Token } from "./plugin/scope.ts";

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { spawnSync } from "node:child_process";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -29,6 +30,19 @@ describe("davpool", () => {
     const { code, out } = await davpool("--help");
     expect(code).toBe(EXIT.ok);
     for (const word of ["serve", "check", "schema", "status", "Exit codes", "--version"]) expect(out).toContain(word);
+  });
+
+  test("token prints a token once, and what the configuration needs of it", async () => {
+    const { code, out } = await davpool("token", "bob");
+    const [token = ""] = /dvp_[\w-]{43}/.exec(out) ?? [];
+    const hash = createHash("sha256").update(token).digest("hex");
+    const [, entry = ""] = /(\{.*\})/.exec(out) ?? [];
+    const shown = JSON.parse(entry) as { principal: string; hash: string };
+    expect([code, shown.principal, Buffer.from(shown.hash.slice(7), "base64url").toString("hex")]).toEqual([
+      EXIT.ok,
+      "bob",
+      hash,
+    ]);
   });
 
   test("--version prints the version", async () => {

@@ -64,11 +64,17 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     .addOption(new Option("--host <address>", "address to listen on (default: http.host, else 127.0.0.1)"))
     .addOption(new Option("--port <number>", "port to listen on (default: http.port, else 8080)").argParser(port))
     .option("--allow-anonymous", "listen to the network although nobody is asked who they are")
+    .option("--watch", "read the configuration anew when its file changes")
     .addOption(new Option("--log-level <level>", "least level that is logged").choices(LOG_LEVELS).default("info"))
-    .action(async ({ config, logLevel, http, ...options }: ServeParameters) => {
+    .action(async ({ config, logLevel, http, watch, ...options }: ServeParameters) => {
       if (!http && Object.keys(options).length > 0)
-        throw new InvalidArgumentError("--host, --port and --allow-anonymous go with --http.");
-      await serve(await readConfiguration({ file: config }), createLog(logLevel), stop, http && { http: options });
+        program.error("error: --host, --port and --allow-anonymous go with --http.");
+      const source = { file: config };
+      await serve(await readConfiguration(source), createLog(logLevel), stop, {
+        source,
+        watch: watch === true,
+        ...(http && { http: options }),
+      });
     });
 
   program
@@ -139,6 +145,7 @@ interface ServeParameters extends HttpOptions {
   readonly config?: string;
   readonly logLevel: LogLevel;
   readonly http?: true;
+  readonly watch?: true;
 }
 
 function port(text: string): number {

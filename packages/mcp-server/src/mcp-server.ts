@@ -6,7 +6,8 @@ import {
   type CallToolResult,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import type { Extension, ExtensionTool } from "./extension.ts";
+import type { ChangeListener, Extension, ExtensionTool } from "./extension.ts";
+import { mirroredParameters, type MirroredParameter } from "./http/mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
 import type { Principal } from "./identity/principal.ts";
 import type { PoolResources } from "./resources.ts";
@@ -54,12 +55,14 @@ export class McpServers implements Disposable {
   #resources: PoolResources;
   #tools!: ReadonlyMap<string, Tool>;
   #extensionTools!: ReadonlyMap<string, ExtensionTool>;
+  #mirrored!: ReadonlyMap<string, readonly MirroredParameter[]>;
   #lists = new WeakMap<Access, ToolList>();
   #watch: Disposable;
   /** Those that can be told of changes, with what each wants to hear of. */
   readonly #live = new Map<Server, Set<string>>();
   /** Told of changes as well: hosts that keep no server between requests. */
   readonly #listeners = new Set<ChangeListener>();
+  readonly #extensionWatch: Disposable | undefined;
 
   /** @throws DuplicateToolError */
   constructor({ tools, resources, extension, log }: McpServersParts) {
@@ -68,6 +71,10 @@ export class McpServers implements Disposable {
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
     this.#setTools(tools);
+    this.#extensionWatch = extension?.watch?.({
+      listChanged: (list) => this.#listChanged(list),
+      resourceChanged: (uri) => this.#resourceChanged(uri),
+    });
   }
 
   /** Takes other tools and resources into use, and tells clients. Calls under way end with what they began with. */
@@ -76,11 +83,13 @@ export class McpServers implements Disposable {
     this.#watch[Symbol.dispose]();
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
-    for (const listener of this.#listeners) listener.listsChanged();
-    for (const server of this.#live.keys()) {
-      this.#tell(server.sendToolListChanged());
-      this.#tell(server.sendResourceListChanged());
-    }
+    this.#listChanged("tools");
+    this.#listChanged("resources");
+  }
+
+  /** The arguments of a tool that clients repeat in headers; tools of the pools have none. */
+  mirrored(tool: string, access: Access): readonly MirroredParameter[] {
+    return (access === fullAccess && this.#mirrored.get(tool)) || [];
   }
 
   onChange(listener: ChangeListener): Disposable {
@@ -143,6 +152,7 @@ export class McpServers implements Disposable {
 
   [Symbol.dispose](): void {
     this.#watch[Symbol.dispose]();
+    this.#extensionWatch?.[Symbol.dispose]();
     this.#live.clear();
   }
 
@@ -153,6 +163,9 @@ export class McpServers implements Disposable {
       if (byName.has(definition.name)) throw new DuplicateToolError(definition.name);
     this.#tools = byName;
     this.#extensionTools = new Map(extensions.map((tool) => [tool.definition.name, tool]));
+    this.#mirrored = new Map(
+      extensions.map(({ definition: { name, inputSchema } }) => [name, mirroredParameters(inputSchema)]),
+    );
     this.#lists = new WeakMap();
   }
 
@@ -220,6 +233,12 @@ export class McpServers implements Disposable {
     }
   }
 
+  #listChanged(list: "tools" | "resources" | "prompts"): void {
+    for (const listener of this.#listeners) listener.listChanged(list);
+    const method = `notifications/${list}/list_changed` as const;
+    for (const server of this.#live.keys()) this.#tell(server.notification({ method }));
+  }
+
   #resourceChanged(uri: string): void {
     for (const listener of this.#listeners) listener.resourceChanged(uri);
     for (const [server, wanted] of this.#live) if (wanted.has(uri)) this.#tell(server.sendResourceUpdated({ uri }));
@@ -229,12 +248,6 @@ export class McpServers implements Disposable {
   #tell(sending: Promise<void>): void {
     sending.catch((error: unknown) => this.#log.debug(`A client was not told: ${describeError(error)}`));
   }
-}
-
-/** Hears of changes. */
-export interface ChangeListener {
-  listsChanged(): void;
-  resourceChanged(uri: string): void;
 }
 
 /** Who makes a request: hosts that know put it there. */

@@ -9,14 +9,15 @@ import {
 } from "@davpool/core";
 import type { WebDavWire } from "@davpool/transport-webdav";
 import { StdioServerTransport, serveStdio } from "@modelcontextprotocol/server/stdio";
-import { identityOf } from "./configuration.ts";
+import { identityOf, type ConfigurationSource } from "./configuration.ts";
 import { EXTENSION } from "./extension.ts";
 import { McpEndpoint } from "./http/endpoint.ts";
 import { isLoopbackHost } from "./http/guard.ts";
-import { ENDPOINT, HttpHost } from "./http/http-host.ts";
+import { ENDPOINT, HttpHost, type Identity } from "./http/http-host.ts";
 import { httpSettings, type HttpSection } from "./http/section.ts";
 import { Authenticator } from "./identity/index.ts";
 import { McpServers } from "./mcp-server.ts";
+import { Reloader } from "./reload/index.ts";
 import { PoolResources } from "./resources.ts";
 import { toolSettings } from "./sections.ts";
 import { sessionSettings, type SessionsSection } from "./sessions/section.ts";
@@ -42,6 +43,10 @@ export interface HttpOptions {
 export interface ServeOptions {
   /** Serve over HTTP; default: over standard input and output. */
   readonly http?: HttpOptions | undefined;
+  /** Where the configuration came from, so that it can be read anew. */
+  readonly source?: ConfigurationSource;
+  /** Read it anew when its file changes. */
+  readonly watch?: boolean;
 }
 
 /** The tools of every pool in a configuration. */
@@ -78,7 +83,7 @@ export async function serve(
       extension: open.services.has(EXTENSION) ? open.services.get(EXTENSION) : undefined,
       log,
     });
-    const running: Running = { config, open, servers, telemetry, log };
+    const running: Running = { config, open, servers, telemetry, log, options };
     await (options.http ? overHttp(running, options.http, stop) : overStdio(running, stop));
     await Promise.all([...open.pools.values()].map((pool) => pool.close()));
   } finally {
@@ -92,9 +97,37 @@ interface Running {
   readonly servers: McpServers;
   readonly telemetry: Telemetry;
   readonly log: Log;
+  readonly options: ServeOptions;
 }
 
-async function overStdio({ config, open, servers, log }: Running, stop: AbortSignal): Promise<void> {
+/**
+ * Reads the configuration anew when its file changes, or when asked to.
+ * @param follow takes up sections that the host can change while it runs, and returns those it did.
+ */
+function reloading(
+  { open, servers, log, options }: Running,
+  follow: (config: ResolvedConfig, sections: readonly string[]) => readonly string[],
+): Disposable & { readonly reloader: Reloader } {
+  const reloader = new Reloader({
+    source: options.source ?? {},
+    open,
+    log,
+    clock: systemClock,
+    applied(config, { added, removed, replaced, sections }) {
+      const own = sections.filter((section) => section === "tools" || section === "security");
+      if ([added, removed, replaced, own].some((names) => names.length > 0))
+        servers.replace(toolsOf(config, open), new PoolResources(open));
+      return [...own, ...follow(config, sections)];
+    },
+  });
+  const watch = options.watch === true ? reloader.watch() : undefined;
+  return { reloader, [Symbol.dispose]: () => watch?.[Symbol.dispose]() };
+}
+
+async function overStdio(running: Running, stop: AbortSignal): Promise<void> {
+  const { config, open, servers, log } = running;
+  using stack = new DisposableStack();
+  stack.use(reloading(running, () => []));
   const transport = new StdioServerTransport(process.stdin, process.stdout, { maxBufferSize: LONGEST_MESSAGE });
   const ended = new Promise<void>((resolve) => {
     stop.addEventListener("abort", () => resolve(), { once: true });
@@ -115,10 +148,11 @@ async function overStdio({ config, open, servers, log }: Running, stop: AbortSig
 }
 
 async function overHttp(
-  { config, open, servers, telemetry, log }: Running,
+  running: Running,
   { host, port, allowAnonymous = false }: HttpOptions,
   stop: AbortSignal,
 ): Promise<void> {
+  const { config, open, servers, telemetry, log } = running;
   const { sections } = config;
   const settings = {
     ...httpSettings(sections.http as HttpSection | undefined),
@@ -126,14 +160,19 @@ async function overHttp(
     ...(port !== undefined && { port }),
   };
   const clock = systemClock;
-  const identity = identityOf(config);
-  if (!identity && !allowAnonymous && !isLoopbackHost(settings.host))
-    throw new ConfigError(config.file, [
+  /** @throws ConfigError */
+  const identify = (of: ResolvedConfig): Identity | undefined => {
+    const found = identityOf(of);
+    if (found) return { settings: found, authenticator: new Authenticator(found, { clock, log }) };
+    if (allowAnonymous || isLoopbackHost(settings.host)) return undefined;
+    throw new ConfigError(of.file, [
       {
         path: "identity",
         message: `is missing, and ${settings.host} can be reached from other machines: anybody could use your servers. Say who may, or give --allow-anonymous if the network keeps strangers out.`,
       },
     ]);
+  };
+  const identity = identify(config);
   const endpoint = new McpEndpoint({
     servers,
     sessions: sessionSettings(sections.sessions as SessionsSection | undefined),
@@ -144,19 +183,27 @@ async function overHttp(
   const web = new HttpHost({
     settings,
     endpoint,
-    identity: identity && { settings: identity, authenticator: new Authenticator(identity, { clock, log }) },
+    identity,
     pools: open.pools,
     metricsHandler: telemetry.metricsAddress ? undefined : telemetry.metricsHandler,
     clock,
     log,
   });
+  using reload = reloading(running, (changed, names) => {
+    if (!names.includes("identity")) return [];
+    web.identifyBy(identify(changed));
+    return ["identity"];
+  });
+  const hangUp = () => void reload.reloader.reload("SIGHUP");
   const address = await web.listen();
+  process.on("SIGHUP", hangUp);
   const shown = address.host.includes(":") ? `[${address.host}]` : address.host;
   log.info(`Serving ${describePools(open)} at http://${shown}:${address.port}${ENDPOINT}.`, {
     config: config.file ?? "environment",
     identity: identity ? "required" : "nobody is asked",
   });
   if (!stop.aborted) await new Promise((resolve) => stop.addEventListener("abort", resolve, { once: true }));
+  process.off("SIGHUP", hangUp);
   log.info("Closing: requests in flight end first.");
   await web.close();
 }

@@ -2,7 +2,7 @@ import { isDavpoolError, type Answer, type CallOptions, type Log, type Pool } fr
 import { createWebDavCluster, createWebDavServer, type LoggedRequest, type WebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { openPool } from "./testing/pool.test-support.ts";
-import type { WebDavRequest, WebDavWire } from "./wire.ts";
+import type { WebDavRequest, WebDavResponse, WebDavWire } from "./wire.ts";
 
 interface Read {
   readonly status: number;
@@ -18,7 +18,7 @@ function execute(
   return pool.execute(request, {
     ...options,
     caller: principal === undefined ? {} : { principal },
-    consume: async ({ status, body }) => ({ status, text: await body.text() }),
+    consume: async ({ status, body }: WebDavResponse) => ({ status, text: await body.text() }),
   });
 }
 
@@ -290,7 +290,7 @@ test("a lock of another principal is presented with one's own credentials, at th
     { method: "LOCK", path: "/a", body },
     {
       caller: { principal: "p0" },
-      consume: async ({ headers, body: answer }) => {
+      consume: async ({ headers, body: answer }: WebDavResponse) => {
         await answer.text();
         return String(headers["lock-token"]);
       },

@@ -1,8 +1,17 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { execFile } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { filesOf } from "./import-anew.ts";
 import { loadConfig, pluginImporter } from "./load-config.ts";
+
+interface Reading {
+  readonly config?: unknown;
+  readonly problem?: string;
+  readonly files: readonly string[];
+}
 
 let folder: string;
 
@@ -89,6 +98,102 @@ describe("a configuration file", () => {
   test("that is found and broken is an error, not overlooked", async () => {
     write("broken/davpool.config.ts", "export const nothing = 1;");
     await expect(loadConfig(undefined, join(folder, "broken"))).rejects.toThrow("has no default export");
+  });
+});
+
+describe("a configuration file that was read before", () => {
+  const read = async (name: string) => (await loadConfig(name, folder))?.config;
+
+  /** Reads it once for each text of another file, where modules are loaded by the platform and not by the test runner. */
+  async function readings(name: string, path: string, texts: readonly string[]): Promise<readonly Reading[]> {
+    const script = `
+      import { writeFileSync } from "node:fs";
+      import { filesOf } from "./import-anew.ts";
+      import { loadConfig } from "./load-config.ts";
+      const [folder, name, path, ...texts] = process.argv.slice(1);
+      const readings = [];
+      for (const text of texts) {
+        writeFileSync(path, text);
+        const read = await loadConfig(name, folder).then(({ config }) => ({ config }), (error) => ({ problem: error.message }));
+        readings.push({ ...read, files: filesOf(folder + "/" + name) });
+      }
+      console.log(JSON.stringify(readings));
+    `;
+    const parameters = ["--input-type=module", "-e", script, folder, name, path, ...texts];
+    const { stdout } = await promisify(execFile)(process.execPath, parameters, { cwd: import.meta.dirname });
+    return JSON.parse(stdout) as readonly Reading[];
+  }
+
+  test.each([
+    ["again.ts", "export default { at: 1 as number };", "export default { at: 2 as number };"],
+    ["again.mts", "export default { at: 1 };", "export default { at: 2 };"],
+    ["again.js", "export default { at: 1 };", "export default { at: 2 };"],
+    ["again.mjs", "export default { at: 1 };", "export default { at: 2 };"],
+    ["again.json", '{ "at": 1 }', '{ "at": 2 }'],
+    ["again.yaml", "at: 1", "at: 2"],
+    ["commonjs/again.ts", "export default { at: 1 };", "export default { at: 2 };"],
+    ["commonjs/again.js", "module.exports = { at: 1 };", "module.exports = { at: 2 };"],
+  ])("is read anew: %s", async (name, before, after) => {
+    write("commonjs/package.json", '{ "name": "scripts" }');
+    write(name, before);
+    expect(await read(name)).toEqual({ at: 1 });
+    write(name, after);
+    expect(await read(name)).toEqual({ at: 2 });
+    write(name, before);
+    expect(await read(name)).toEqual({ at: 1 });
+  });
+
+  test("is read anew with what it imports by relative path, and not with packages", async () => {
+    write("node_modules/steady/package.json", '{ "name": "steady", "type": "module", "exports": "./index.js" }');
+    write("node_modules/steady/index.js", "export const born = process.hrtime.bigint().toString();");
+    const list = (items: string) => `import { born } from "steady"; export const list = [${items}]; export { born };`;
+    const inner = write("parts/inner.mts", 'export { list, born } from "./list.ts";');
+    const file = write("imports.ts", 'import { list, born } from "./parts/inner.mts"; export default { list, born };');
+    const path = join(folder, "parts/list.ts");
+    const [first, second, third] = await readings("imports.ts", path, ["1 as number", "", "2, 3"].map(list));
+    expect(first).toMatchObject({ config: { list: [1] }, files: [file, inner, path] });
+    const { born } = (first as Reading).config as { born: string };
+    expect(second).toEqual({ config: { list: [], born }, files: [file, inner, path] });
+    expect(third).toEqual({ config: { list: [2, 3], born }, files: [file, inner, path] });
+  });
+
+  test("is read anew with what it requires by relative path", async () => {
+    write("commonjs/package.json", '{ "name": "scripts" }');
+    const file = write("commonjs/requires.js", 'module.exports = { at: require("./required.js") };');
+    const path = join(folder, "commonjs/required.js");
+    const read = await readings(
+      "commonjs/requires.js",
+      path,
+      [1, 2, 3].map((at) => `module.exports = ${String(at)};`),
+    );
+    expect(read).toEqual([1, 2, 3].map((at) => ({ config: { at }, files: [file, path] })));
+  });
+
+  test("may have been wrong, or come to be", async () => {
+    const file = write("wrong.ts", 'import { at } from "./wrong-part.ts"; export default { at };');
+    const path = join(folder, "wrong-part.ts");
+    const texts = ["export {", "export const at = 1;", "export const at = ;", "export const at = 2;"];
+    const [first, second, third, fourth] = await readings("wrong.ts", path, texts);
+    expect(first).toEqual({ problem: expect.stringContaining("cannot be loaded: "), files: [file, path] });
+    expect(second).toEqual({ config: { at: 1 }, files: [file, path] });
+    expect(third).toEqual({ problem: expect.stringContaining("cannot be loaded: "), files: [file, path] });
+    expect(fourth).toEqual({ config: { at: 2 }, files: [file, path] });
+  });
+
+  test("may be a link that leads elsewhere now", async () => {
+    write("linked/one.ts", "export default { at: 1 as number };");
+    write("linked/two.ts", "export default { at: 2 as number };");
+    const link = join(folder, "linked/link.ts");
+    symlinkSync("one.ts", link);
+    expect(await read("linked/link.ts")).toEqual({ at: 1 });
+    rmSync(link);
+    symlinkSync("two.ts", link);
+    expect(await read("linked/link.ts")).toEqual({ at: 2 });
+    expect(filesOf(link)).toEqual([link]);
+  });
+
+  test("of data alone is made of itself", () => {
+    expect(filesOf("/etc/davpool.config.yaml")).toEqual(["/etc/davpool.config.yaml"]);
   });
 });
 

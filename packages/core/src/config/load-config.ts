@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire, findPackageJSON, registerHooks } from "node:module";
+import { createRequire, findPackageJSON } from "node:module";
 import { dirname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { cosmiconfig } from "cosmiconfig";
 import { ConfigError } from "../errors/config-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
+import { importAnew } from "./import-anew.ts";
 
 const EXTENSIONS = ["ts", "mts", "js", "mjs", "json", "yaml"] as const;
 const NAMES = EXTENSIONS.map((extension) => `davpool.config.${extension}`);
@@ -16,7 +17,7 @@ export interface LoadedConfig {
 }
 
 /**
- * Finds and reads the configuration file.
+ * Finds and reads the configuration file, as it is now: also when it was read before.
  * @param file the file itself; without it, `davpool.config.*` is looked for in `directory` and the folders above it.
  * @returns undefined when none was named and none is there.
  * @throws ConfigError when the file is missing, does not parse, throws or exports nothing.
@@ -32,7 +33,7 @@ export async function loadConfig(
     cache: false,
     // One that exports nothing is a mistake to be told, and not to be passed over in silence.
     ignoreEmptySearchPlaces: false,
-    loaders: { ".ts": importTypeScript, ".mts": importTypeScript },
+    loaders: { ".ts": importAnew, ".mts": importAnew, ".js": importAnew, ".mjs": importAnew },
   });
   const path = file === undefined ? undefined : resolve(directory, file);
   try {
@@ -49,23 +50,6 @@ export async function loadConfig(
       [{ path: "", message: loadProblem(error, path) }],
       error,
     );
-  }
-}
-
-/**
- * Imports a TypeScript file as a module, also where a package.json says that plain files are CommonJS, as those made by
- * `npm init` do: a configuration has an `export default` wherever it lies.
- */
-async function importTypeScript(path: string): Promise<unknown> {
-  const url = pathToFileURL(path).href;
-  const hooks = registerHooks({
-    load: (target, context, next) =>
-      next(target, target === url ? { ...context, format: "module-typescript" } : context),
-  });
-  try {
-    return ((await import(url)) as { default?: unknown }).default;
-  } finally {
-    hooks.deregister();
   }
 }
 

@@ -275,7 +275,7 @@ describe("what is wrong is said with its path", () => {
       "a wrong secret",
       pool({ servers: [{ ...server, password: { environment: "X" } }] }),
       [
-        'pools.main.servers[0].password: must be a secret: text, { env: "NAME" }, { file: "path" } or { command: ["program", "argument"] }; got {"environment":"X"}.',
+        'pools.main.servers[0].password: must be a secret: text, { env: "NAME" }, { file: "path" } or { command: ["program", "argument"] }; got an object with "environment".',
       ],
     ],
     [

@@ -1,4 +1,4 @@
-import type { TProperties } from "typebox";
+import type { TProperties, TSchema } from "typebox";
 import type { ProfileInput } from "../contracts/pool.ts";
 import { ConfigError, type ConfigIssue } from "../errors/config-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
@@ -121,7 +121,7 @@ const DEFAULT_NAMES: Partial<Record<PluginKind, string>> = {
 export async function resolveConfig(raw: unknown, options: ResolveOptions): Promise<ResolvedConfig> {
   const issues: ConfigIssue[] = [];
   const registry = new PluginRegistry(options.plugins);
-  const sections = options.sections ?? {};
+  const sections = options.sections ?? NO_SECTIONS;
   const fail = () => new ConfigError(options.file, issues);
 
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) {
@@ -136,7 +136,7 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
   if (Array.isArray(config.plugins)) {
     await registerPlugins(config.plugins, registry, issues, options.importPlugin);
   }
-  issues.push(...validator(configSchema(looseParts(sections)))(config));
+  issues.push(...validator(wholeSchema(sections))(config));
 
   const use = (kind: PluginKind, value: unknown, path: string): PluginUse | undefined =>
     resolveUse(kind, value ?? options.defaults?.[kind] ?? DEFAULT_NAMES[kind], path, registry, issues);
@@ -163,6 +163,12 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
       credentials: use("credentials", pool.credentials, at("credentials")),
       affinity: use("affinity", pool.affinity, at("affinity")),
     };
+    const used: readonly (readonly [string, PluginUse | undefined])[] = [
+      ...Object.entries({ transport, ...parts }).map(([key, part]) => [at(key), part] as const),
+      ...policies.map((part, index) => [member(at("policies"), String(index)), part] as const),
+      ...notifiers.map((part, index) => [member(at("notifiers"), String(index)), part] as const),
+    ];
+    for (const [place, part] of used) if (part) issues.push(...beyondSchema(part, place, servers, issues));
     if (issues.length === 0) {
       pools.push({
         name,
@@ -299,6 +305,22 @@ function withOptions(
   return { plugin, options };
 }
 
+/** What a plugin has to say about its options and the pool they are for, once they fit its schema. */
+function beyondSchema(
+  { plugin, options }: PluginUse,
+  path: string,
+  servers: readonly ProfileInput[],
+  known: readonly ConfigIssue[],
+): readonly ConfigIssue[] {
+  if (!plugin.check || known.some((issue) => issue.path.startsWith(path))) return [];
+  // One that has none is reported as having none.
+  const serverIds = servers.map((server): unknown => server.serverId).filter((id) => typeof id === "string");
+  return plugin.check(options, { serverIds }).map((issue) => ({
+    ...issue,
+    path: issue.path === "" || issue.path.startsWith("[") ? path + issue.path : `${path}.${issue.path}`,
+  }));
+}
+
 /** A schema that is wrong in itself is its plugin's fault, and reported like what is wrong with the configuration. */
 function checked(plugin: AnyPlugin, check: Validator, value: unknown, path: string): readonly ConfigIssue[] {
   try {
@@ -309,7 +331,17 @@ function checked(plugin: AnyPlugin, check: Validator, value: unknown, path: stri
   }
 }
 
-// One object per schema, so that each is compiled once.
+const NO_SECTIONS: TProperties = {};
+
+function wholeSchema(sections: TProperties): TSchema {
+  const schema = wholeSchemas.get(sections) ?? configSchema(looseParts(sections));
+  wholeSchemas.set(sections, schema);
+  return schema;
+}
+
+// One object per schema, so that each is compiled once, however often configurations are read: that takes time, and the
+// compiler keeps something of all it has ever compiled.
+const wholeSchemas = new WeakMap<TProperties, TSchema>();
 const closedSchemas = new WeakMap<object, Parameters<typeof validator>[0]>();
 
 function readServers(

@@ -305,5 +305,7 @@ function withoutAnnotations(schema: TSchema): object {
 }
 
 function ours(key: string, value: unknown): boolean {
-  return (key === "expects" || key === "expectsKeys") && typeof value === "string";
+  return (
+    ((key === "expects" || key === "expectsKeys") && typeof value === "string") || (key === "conceal" && value === true)
+  );
 }

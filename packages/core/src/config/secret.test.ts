@@ -58,7 +58,12 @@ describe("a secret", () => {
 
 describe("credentials from the profile", () => {
   const find = (fields: object) =>
-    profileCredentials(context).credentials({ ...fields } as never, undefined, new AbortController().signal);
+    profileCredentials(context).credentials(
+      { ...fields } as never,
+      undefined,
+      new AbortController().signal,
+      "declared",
+    );
 
   test("are its user name, password and token, found where they are", async () => {
     expect(await find({})).toBeUndefined();

@@ -27,6 +27,7 @@ export function SecretSchema(options: { readonly description?: string } = {}): T
       place("file", text),
       place("command", Type.Array(text, { minItems: 1 })),
     ]),
+    conceal: true,
     expects: 'a secret: text, { env: "NAME" }, { file: "path" } or { command: ["program", "argument"] }',
     ...options,
   });

@@ -1,3 +1,4 @@
+import type { TSchema } from "typebox";
 import type { ProfileInput } from "../contracts/pool.ts";
 import type { ServerProfile } from "../contracts/server-profile.ts";
 import type { ConfigIssue } from "../errors/config-errors.ts";
@@ -14,9 +15,14 @@ export type ProfileReader = (
   path?: string,
 ) => { readonly profile: CompleteProfile; readonly issues: readonly ConfigIssue[] };
 
+// One object per transport, so that each is compiled once.
+const schemas = new WeakMap<AnyPlugin, TSchema>();
+
 /** @param defaults fields for servers that do not say otherwise, already checked. */
 export function profileReader(transport: AnyPlugin, defaults: Readonly<Record<string, unknown>>): ProfileReader {
-  const check = validator(serverSchema(transport));
+  const schema = schemas.get(transport) ?? serverSchema(transport);
+  schemas.set(transport, schema);
+  const check = validator(schema);
   return (written, path = "") => {
     const profile = { ...(plainCopy(defaults) as object), ...(plainCopy(written) as object) };
     const issues = check(profile, path);

@@ -10,6 +10,8 @@ export type Validator = (value: unknown, path?: string) => ConfigIssue[];
 const ajv = new Ajv({ allErrors: true, strict: true, strictTypes: false, useDefaults: true, verbose: true });
 // What a schema wants, in words, where its own keywords would read badly.
 ajv.addVocabulary(["expects", "expectsKeys"]);
+// Marks what may be a secret, or hold one, also where it is wrong: messages tell its shape alone.
+ajv.addVocabulary(["conceal"]);
 addFormats.default(ajv);
 
 const compiled = new WeakMap<TSchema, ValidateFunction>();
@@ -62,10 +64,11 @@ function toIssue(error: ErrorObject, base: string): ConfigIssue | undefined {
   const schema = error.parentSchema as {
     expects?: string;
     expectsKeys?: string;
+    conceal?: boolean;
     properties?: object;
     enum?: unknown[];
   };
-  const got = `got ${show(error.data)}`;
+  const got = `got ${schema.conceal === true ? shape(error.data) : show(error.data)}`;
   if (expectation(error) !== undefined) return { path, message: `must be ${schema.expects}; ${got}.` };
   switch (error.keyword) {
     case "additionalProperties": {
@@ -116,6 +119,15 @@ function article(noun: string): string {
 function show(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value);
   return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}
+
+/** What a value is, and nothing of what it says. */
+function shape(value: unknown): string {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "a list";
+  if (typeof value !== "object") return typeof value === "string" ? "text" : article(typeof value);
+  const keys = Object.keys(value);
+  return keys.length === 0 ? "{}" : `an object with ${show(keys.join(", "))}`;
 }
 
 /** `/pools/files/servers/1` below `base`, as one would write it in the file. */

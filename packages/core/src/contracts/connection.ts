@@ -6,8 +6,9 @@ import type { Caller, Wire } from "./wire.ts";
 
 /** What a transport is given to open a {@link Connection}. */
 export interface ConnectInit {
-  /** The partition this connection serves, as {@link Transport.partition} named it; `""` is shared by every caller. */
+  /** The partition this connection serves, as {@link Transport.partition} named it; `""` where it keeps nobody apart. */
   readonly partition: string;
+  /** For every request of this connection, and for no other: principals with others have connections of their own. */
   readonly credentials: Credentials | undefined;
   readonly origin: ServerOrigin;
   /** The pool's own signal, never one caller's: a connection outlives the call that opened it. */
@@ -18,7 +19,7 @@ export interface ConnectInit {
 /**
  * A live relation to one server for one partition; it may hold many sockets. The engine opens one on first use,
  * shares it between concurrent attempts, and disposes of it when the server leaves the pool or its address or
- * credentials change.
+ * credentials change, or when it was one partition's and that has not been used for some time.
  */
 export interface Connection<W extends Wire = Wire> extends AsyncDisposable {
   /**

@@ -22,7 +22,8 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * discarded by the caller. With `consume` the response is read inside the attempt, so an answer that breaks off
    * midway may still come from another server.
    *
-   * @throws UnknownServerError, ServerDisabledError, AffinityUnknownError, PolicyDeniedError: nothing was sent.
+   * @throws UnknownServerError, ServerDisabledError, AffinityUnknownError, PolicyDeniedError, NoCredentialsError:
+   * nothing was sent.
    * @throws PoolExhaustedError when the queue for a slot is full or its time limit has passed.
    * @throws NoServerAvailableError when no server could be reached; lists every server's state.
    * @throws OutcomeUnknownError when a request that must not be repeated may have been carried out.
@@ -140,7 +141,10 @@ export interface RemovedServer {
   readonly wasActive: boolean;
   /** The server preferred from now on. */
   readonly preferredServerId: string | undefined;
-  /** Keys of the affinity store that mean nothing any more, such as locks that were held there. */
+  /**
+   * Keys of the affinity store that mean nothing any more, such as locks that were held there. Those of principals with
+   * credentials of their own begin with the principal's name in quotes.
+   */
   readonly lost: readonly string[];
 }
 

@@ -22,8 +22,9 @@ export interface Transport<W extends Wire = Wire> {
    */
   admit?(profile: W["profile"], origin: ServerOrigin): MaybePromise<readonly string[]>;
   /**
-   * The key under which connections and credentials inside one server are kept apart. Health, limits and latency
-   * belong to the server, connections to the partition. Default: `""` for every caller.
+   * The key under which the protocol needs connections inside one server to be kept apart, such as sessions. Health,
+   * limits and latency belong to the server, connections to the partition. Default: `""` for every caller. Principals
+   * with credentials of their own are kept apart by {@link CredentialSource.partition} whatever this says.
    */
   partition?(profile: W["profile"], caller: Caller): string;
   connect(profile: W["profile"], init: ConnectInit): Promise<Connection<W>>;

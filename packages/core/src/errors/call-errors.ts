@@ -129,6 +129,36 @@ export class PolicyDeniedError extends DavpoolError {
   }
 }
 
+/**
+ * `NO_CREDENTIALS`: the credentials of the call's principal cannot be had, and it may not use those of others. Nothing
+ * was sent.
+ */
+export class NoCredentialsError extends DavpoolError {
+  /**
+   * @param principal undefined for a call on nobody's behalf.
+   * @param remedy why, and what to do, in whole sentences.
+   */
+  constructor(
+    pool: string,
+    serverId: string,
+    principal: string | undefined,
+    remedy: string,
+    options: { readonly cause?: unknown } = {},
+  ) {
+    const who = principal === undefined ? "A caller without a principal" : `Principal ${shown(principal)}`;
+    super(
+      "NO_CREDENTIALS",
+      `${who} has no credentials for server "${serverId}" of pool "${pool}", and nothing was sent. ${remedy}`,
+      { details: { pool, serverId, ...(principal !== undefined && { principal }) }, ...options },
+    );
+  }
+}
+
+/** Quoted, so that no name makes lines of its own, and cut: it may come from a token. */
+function shown(principal: string): string {
+  return JSON.stringify(principal.length > 200 ? `${principal.slice(0, 199)}…` : principal);
+}
+
 /** `CANCELLED`: the caller's signal aborted. */
 export class CallCancelledError extends DavpoolError {
   constructor(operation: string, cause: unknown) {
@@ -140,6 +170,13 @@ export class CallCancelledError extends DavpoolError {
 export class PoolClosedError extends DavpoolError {
   constructor(pool: string) {
     super("POOL_CLOSED", `Pool "${pool}" is closed.`);
+  }
+}
+
+/** `POOL_CLOSED`: pools that are closed, or about to be, take no other configuration. */
+export class PoolsClosedError extends DavpoolError {
+  constructor() {
+    super("POOL_CLOSED", "The pools are closed; no configuration can be applied to them any more.");
   }
 }
 

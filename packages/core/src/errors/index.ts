@@ -5,11 +5,13 @@ export {
   BroadcastBodyError,
   CallCancelledError,
   DeadlineExceededError,
+  NoCredentialsError,
   NoServerAvailableError,
   OutcomeUnknownError,
   PolicyDeniedError,
   PoolClosedError,
   PoolExhaustedError,
+  PoolsClosedError,
   attemptDetails,
 } from "./call-errors.ts";
 export type { ServerReport } from "./call-errors.ts";

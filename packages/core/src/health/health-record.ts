@@ -149,6 +149,27 @@ export class HealthRecord {
     this.#hint = true;
   }
 
+  /** Goes on from where another engine's record of the same server stands, and tells nobody: nothing has changed. */
+  continue(former: HealthRecord): void {
+    this.state = former.state;
+    this.consecutiveFailures = former.consecutiveFailures;
+    this.consecutiveSuccesses = former.consecutiveSuccesses;
+    this.problem = former.problem;
+    this.#lastCheck = former.#lastCheck;
+    this.#responseTime = former.#responseTime;
+    this.#good = former.#good;
+    this.#slow = former.#slow;
+    this.#hint = former.#hint;
+    this.#rejections = former.#rejections;
+    this.#notBefore = former.#notBefore;
+    this.#uptime.continue(former.#uptime);
+    if (former.#recoveredAt !== undefined) this.#startSlowly(former.#recoveredAt);
+    // The rest begins anew, no longer than it was.
+    this.#ejections = Math.max(0, former.#ejections - 1);
+    if (this.state === "unhealthy" && !this.#checked) this.#eject();
+    else this.#ejections = former.#ejections;
+  }
+
   snapshot(): HealthSnapshot {
     return {
       status: this.state,
@@ -209,16 +230,17 @@ export class HealthRecord {
     this.#hooks.changed(previous, reason, ejected);
   }
 
-  #startSlowly(now: number): void {
+  #startSlowly(recoveredAt: number): void {
     const { slowStart } = this.#settings;
     this.#ramp?.[Symbol.dispose]();
     if (slowStart === 0) return;
-    this.#recoveredAt = now;
+    this.#recoveredAt = recoveredAt;
     const whole = () => {
       this.#recoveredAt = undefined;
       this.#hooks.changed(this.state, undefined);
     };
-    this.#ramp = this.#clock.after(slowStart, whole, { background: true });
+    const left = Math.max(0, recoveredAt + slowStart - this.#clock.now());
+    this.#ramp = this.#clock.after(left, whole, { background: true });
   }
 
   /** Requests fail again soon after checks had brought it back: the next time they must wait, and longer each time. */

@@ -23,6 +23,7 @@ export class HealthRecorder {
   readonly #parts: HealthRecorderParts;
   #timer: Disposable | undefined;
   #saving: Promise<void> = Promise.resolve();
+  #stopped: Promise<void> | undefined;
   #changed = false;
   #complained = false;
   /** Servers that left since the last saving. */
@@ -32,7 +33,9 @@ export class HealthRecorder {
     this.#parts = parts;
   }
 
-  start(): void {
+  /** @param after the last saving of a recorder whose place this one takes. */
+  start(after?: Promise<void>): void {
+    if (after) this.#saving = after;
     const run = () => {
       void this.save();
       this.start();
@@ -57,9 +60,11 @@ export class HealthRecorder {
     return this.#saving;
   }
 
-  async stop(): Promise<void> {
+  /** Saves for the last time; one that never started has nothing to save. */
+  stop(): Promise<void> {
     this.#timer?.[Symbol.dispose]();
-    await this.save();
+    this.#stopped ??= this.#timer ? this.save() : Promise.resolve();
+    return this.#stopped;
   }
 
   async #save(): Promise<void> {

@@ -2,7 +2,7 @@ const WINDOW = 24 * 3_600_000;
 
 /** Measures which share of the last 24 hours, or since start if shorter, was not spent down. */
 export class Uptime {
-  readonly #start: number;
+  #start: number;
   /** Ended spells of being down, oldest first. */
   readonly #spells: { readonly from: number; readonly to: number }[] = [];
   #downSince: number | undefined;
@@ -20,6 +20,13 @@ export class Uptime {
     this.#spells.push({ from: this.#downSince, to: now });
     this.#downSince = undefined;
     while (this.#spells[0] && this.#spells[0].to < now - WINDOW) this.#spells.shift();
+  }
+
+  /** Goes on from where another measurement stands, which goes its own way from then on. */
+  continue(former: Uptime): void {
+    this.#start = former.#start;
+    this.#spells.push(...former.#spells);
+    this.#downSince = former.#downSince;
   }
 
   /** Percentage, 0 to 100, with two decimals. */

@@ -4,6 +4,7 @@ import { majorityAggregator } from "../aggregator/majority.ts";
 import { defaultFailover } from "../failover/default-policy.ts";
 import { pingProbe } from "../health/ping-probe.ts";
 import { affinityMemory } from "../pool/affinity-memory.ts";
+import { credentialsPrincipals } from "../pool/principal-credentials.ts";
 import { credentialsProfile } from "../pool/profile-credentials.ts";
 import type { AnyPlugin } from "./define-plugin.ts";
 
@@ -13,6 +14,7 @@ export const corePlugins: readonly AnyPlugin[] = [
   defaultFailover,
   affinityMemory,
   credentialsProfile,
+  credentialsPrincipals,
   allAggregator,
   firstAggregator,
   fastestAggregator,

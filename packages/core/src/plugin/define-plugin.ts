@@ -11,6 +11,7 @@ import type { Selector } from "../contracts/selector.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Log } from "../contracts/log.ts";
+import type { ConfigIssue } from "../errors/config-errors.ts";
 import type { Services, Token } from "./scope.ts";
 
 /** Version of the plugin contract. A plugin made for another one is refused with both numbers. */
@@ -50,6 +51,12 @@ export interface PluginContext {
   readonly baseDirectory: string;
 }
 
+/** What a plugin's options may have to do with. */
+export interface CheckedPool {
+  /** Of the servers that the configuration declares. */
+  readonly serverIds: readonly string[];
+}
+
 /** A plugin as {@link definePlugin} returns it: one plain value. */
 export interface Plugin<
   K extends PluginKind = PluginKind,
@@ -69,6 +76,11 @@ export interface Plugin<
   readonly profile?: TObject;
   /** Services only: where others find the instance. */
   readonly provides?: Token<T>;
+  /**
+   * What is wrong with options that fit the schema, in view of the pool they are for. Asked while the configuration is
+   * checked; paths count from the options.
+   */
+  check?(options: Static<S>, pool: CheckedPool): readonly ConfigIssue[];
   /** Makes one instance: per pool, or one for all for a service. Neither waits nor starts anything. */
   create(context: PluginContext, options: Static<S>): T;
   /** Awaited before the pool takes requests, in the order of creation. */

@@ -46,6 +46,11 @@ export class Scope implements Services, AsyncDisposable {
     return this.own(instance);
   }
 
+  /** Registers an instance that somebody else disposes of. */
+  lend<T>(token: Token<T>, instance: T): void {
+    this.#container.register(token, { useValue: instance });
+  }
+
   /** Takes charge of an instance that has no token. */
   own<T>(instance: T): T {
     const disposable = instance as Partial<AsyncDisposable & Disposable> | null | undefined;

@@ -1,9 +1,9 @@
-import type { Attempt } from "../contracts/connection.ts";
+import type { Attempt, Connection } from "../contracts/connection.ts";
 import type { Failure } from "../contracts/failure.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Deadlines, Timed } from "../time/deadlines.ts";
-import type { Connections } from "./connections.ts";
+import type { Connections, KeptConnection } from "./connections.ts";
 import type { Server } from "./server.ts";
 
 /** What an attempt needs of its call and its pool. */
@@ -55,6 +55,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   readonly #parts: AttemptParts<W>;
   readonly #abort = new AbortController();
   readonly #cancel: (() => void) | undefined;
+  #kept: KeptConnection<W> | undefined;
   #interrupt: ((reason: unknown) => void) | undefined;
   /** The engine's own, and one for each body that still flows. */
   #holds = 1;
@@ -89,6 +90,12 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   }
   get elapsed(): number {
     return this.#parts.clock.now() - this.startedAt;
+  }
+
+  /** Its caller's connection, which stays open until it has ended. */
+  connection(): Connection<W> | Promise<Connection<W>> {
+    this.#kept ??= this.connections.take(this.server.partition(this.caller));
+    return this.#kept.connection;
   }
 
   /** Settles with `work`, or at once when the engine ends the attempt: what ignores the signal is left behind. */
@@ -193,6 +200,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     if (this.#cancel) signal?.removeEventListener("abort", this.#cancel);
     // What the transport makes of an abort is less than what the engine knows about it.
     this.failure ??= this.ended ?? this.#bodyFailure;
+    if (this.#kept) this.connections.giveBack(this.#kept);
     this.connections.leave();
     ended(this);
   }

@@ -1,6 +1,15 @@
 import type { Failure } from "../contracts/failure.ts";
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 
+/**
+ * What it means that the credentials of a call's principal cannot be had. It ends the call: no server is to blame, and
+ * one principal's missing secret must not use up the retries that all share.
+ */
+export function credentialFailure(error: unknown): Failure | undefined {
+  if (!isDavpoolError(error) || error.code !== "NO_CREDENTIALS") return undefined;
+  return { kind: "invalid", blame: "request", message: error.message, code: error.code, cause: error };
+}
+
 /** What the error of a call that made no attempt means. `invalid`: the call could not even be asked. */
 export function failureOfCall(error: unknown): Failure {
   const code = isDavpoolError(error) ? error.code : undefined;

@@ -1,6 +1,7 @@
 import { context as telemetryContext, type Span } from "@opentelemetry/api";
 import type { AffinityChange } from "../contracts/affinity-store.ts";
 import type { Clock } from "../contracts/clock.ts";
+import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { AttemptRecord, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
 import type { Failure } from "../contracts/failure.ts";
 import type { PolicyCall } from "../contracts/policy.ts";
@@ -19,8 +20,9 @@ import type { Telemetry } from "../telemetry/telemetry.ts";
 import { TICK, type Deadlines } from "../time/deadlines.ts";
 import { pause, within } from "../time/patience.ts";
 import { RunningAttempt } from "./attempt.ts";
-import { failureOfCall } from "./call-failure.ts";
+import { credentialFailure, failureOfCall } from "./call-failure.ts";
 import { firstAnswer, type Hedging } from "./hedging.ts";
+import { affinityKey } from "./partition.ts";
 import type { Limiter } from "./limiter.ts";
 import type { RetryBudget } from "./retry-budget.ts";
 import { Route, type RouteParts } from "./route.ts";
@@ -35,6 +37,7 @@ export interface CallParts<W extends Wire> extends RouteParts<W> {
   readonly hedging: Hedging | undefined;
   readonly deadlines: Deadlines;
   readonly telemetry: Telemetry;
+  readonly credentials: CredentialSource;
   readonly clock: Clock;
   /** Aborts when the pool closes. */
   readonly signal: AbortSignal;
@@ -163,7 +166,10 @@ export class Call<W extends Wire, T> {
   #pin(): Promise<void> | undefined {
     const { serverId } = this.#options;
     if (serverId !== undefined) this.#route.pinTo(serverId);
-    else if (this.#traits.boundTo) return this.#route.bindTo(this.#traits.boundTo, (work) => this.#patiently(work));
+    else if (this.#traits.boundTo) {
+      const keys = this.#traits.boundTo.map((key) => this.#affinityKey(key));
+      return this.#route.bindTo(keys, (work) => this.#patiently(work));
+    }
     return undefined;
   }
 
@@ -320,17 +326,12 @@ export class Call<W extends Wire, T> {
 
   async #send(attempt: RunningAttempt<W>): Promise<W["response"]> {
     attempt.signal.throwIfAborted();
-    let connection = this.#connection(attempt);
+    let connection = attempt.connection();
     if (connection instanceof Promise) {
       connection = await connection;
       attempt.signal.throwIfAborted();
     }
     return connection.send(this.#request, attempt);
-  }
-
-  #connection({ server, connections }: RunningAttempt<W>) {
-    const partition = this.#parts.transport.partition?.(server.profile, this.#caller) ?? "";
-    return connections.get(partition, this.#caller);
   }
 
   /** An earlier attempt may have done what this one was to do. */
@@ -341,7 +342,7 @@ export class Call<W extends Wire, T> {
   /** The answer to give when the work is found done; the transport can tell. */
   async #verified(response: W["response"], attempt: RunningAttempt<W>): Promise<W["response"]> {
     const { transport } = this.#parts;
-    const connection = await this.#connection(attempt);
+    const connection = await attempt.connection();
     const done = await transport.verify?.(this.#request, response, (question) => connection.send(question, attempt));
     if (done === undefined) return response;
     if (done !== response) transport.discard(response);
@@ -353,12 +354,16 @@ export class Call<W extends Wire, T> {
     const { affinity, log } = this.#parts;
     try {
       for (const change of changes) {
-        if ("learn" in change) await affinity.set(change.learn, serverId, change.ttl);
-        else await affinity.delete(change.forget);
+        if ("learn" in change) await affinity.set(this.#affinityKey(change.learn), serverId, change.ttl);
+        else await affinity.delete(this.#affinityKey(change.forget));
       }
     } catch (error) {
       log.warn("It could not be remembered which server owns a lock.", { serverId, error: describeError(error) });
     }
+  }
+
+  #affinityKey(key: string): string {
+    return affinityKey(this.#parts.credentials, this.#caller, key);
   }
 
   #answer(attempt: RunningAttempt<W>, value: T): Settled<T> {
@@ -407,7 +412,7 @@ export class Call<W extends Wire, T> {
 
   /** What an error means, in view of whether anything was sent: codes cannot tell, and the attempt knows. */
   #meaning(attempt: RunningAttempt<W>, error: unknown): Failure {
-    const failure = attempt.ended ?? this.#parts.transport.explain(error);
+    const failure = attempt.ended ?? credentialFailure(error) ?? this.#parts.transport.explain(error);
     if (attempt.wasSent) return failure.kind === "unsent" ? { ...failure, kind: "broken" } : failure;
     return failure.kind === "broken" || failure.kind === "timeout" ? { ...failure, kind: "unsent" } : failure;
   }

@@ -1,19 +1,67 @@
+import type { Clock } from "../contracts/clock.ts";
 import type { Connection } from "../contracts/connection.ts";
-import type { Caller, Wire } from "../contracts/wire.ts";
+import type { Wire } from "../contracts/wire.ts";
+import { SHARED, type Partition } from "./partition.ts";
+
+/** How long, and how many, partitions are kept open that nobody uses. */
+export interface Keeping {
+  readonly most: number;
+  /** Milliseconds. */
+  readonly idle: number;
+}
+
+/** Those of some hundred people stay warm between two requests; those of people who went home are closed. */
+const KEEPING: Keeping = { most: 256, idle: 120_000 };
+
+/** One partition's connection, opening or open, and how many attempts use it. */
+export class KeptConnection<W extends Wire> {
+  readonly partition: Partition;
+  connection: Connection<W> | Promise<Connection<W>>;
+  users = 0;
+  /** On the clock's scale, while nobody uses it. */
+  idleSince = 0;
+  #closed: Promise<void> | undefined;
+
+  constructor(partition: Partition, opening: Promise<Connection<W>>) {
+    this.partition = partition;
+    this.connection = opening;
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await (await this.connection)[Symbol.asyncDispose]();
+  }
+}
 
 /**
  * The connections of one server under one address, by partition. A changed address gets new ones; the old ones close
  * when the last attempt that began with them has ended.
+ *
+ * There are as many partitions as principals with credentials of their own, so those that are not in use are closed: the
+ * one that was used least recently when there are too many, and each when it was idle long enough. One timer watches
+ * them all, and none runs while there are none.
  */
 export class Connections<W extends Wire> {
-  readonly #connect: (partition: string, caller: Caller) => Promise<Connection<W>>;
-  readonly #open = new Map<string, Connection<W> | Promise<Connection<W>>>();
+  readonly #connect: (partition: Partition) => Promise<Connection<W>>;
+  readonly #clock: Clock;
+  readonly #keeping: Keeping;
+  readonly #open = new Map<string, KeptConnection<W>>();
+  /** Those of {@link #open} that nobody uses and that need not stay, the longest idle first. */
+  readonly #idle = new Set<KeptConnection<W>>();
+  /** Not open any more, and not closed yet. */
+  readonly #closing = new Set<KeptConnection<W>>();
+  #timer: Disposable | undefined;
   #users = 0;
-  #idle: (() => void) | undefined;
+  #unused: (() => void) | undefined;
   #closed = false;
 
-  constructor(connect: (partition: string, caller: Caller) => Promise<Connection<W>>) {
+  constructor(connect: (partition: Partition) => Promise<Connection<W>>, clock: Clock, keeping: Keeping = KEEPING) {
     this.#connect = connect;
+    this.#clock = clock;
+    this.#keeping = keeping;
   }
 
   /** An attempt begins. */
@@ -23,49 +71,101 @@ export class Connections<W extends Wire> {
 
   /** An attempt has ended, its body included. */
   leave(): void {
-    if (--this.#users === 0) this.#idle?.();
+    if (--this.#users === 0) this.#unused?.();
   }
 
   /**
-   * The connection for a partition: at once when it is open, a promise while it opens. Concurrent callers share one
-   * opening; one that failed is tried anew by the next caller.
+   * The connection for a partition, which stays open until it is given back: at once when it is open, a promise while it
+   * opens. Concurrent callers share one opening; one that failed is tried anew by the next caller.
    */
-  get(partition: string, caller: Caller): Connection<W> | Promise<Connection<W>> {
-    return this.#open.get(partition) ?? this.#begin(partition, caller);
+  take(partition: Partition): KeptConnection<W> {
+    const kept = this.#open.get(partition.key) ?? this.#begin(partition);
+    if (kept.users++ === 0) this.#idle.delete(kept);
+    return kept;
   }
 
-  /** Connections that are open, without those that are only being opened. */
+  giveBack(kept: KeptConnection<W>): void {
+    const { key } = kept.partition;
+    if (--kept.users > 0 || key === SHARED.key || this.#open.get(key) !== kept) return;
+    kept.idleSince = this.#clock.now();
+    this.#idle.add(kept);
+    this.#makeRoom();
+    this.#watch();
+  }
+
+  /** Connections that hold sockets: without those that are only being opened, with those that are being closed. */
   *[Symbol.iterator](): Generator<Connection<W>> {
-    for (const connection of this.#open.values()) if (!(connection instanceof Promise)) yield connection;
+    for (const kept of [...this.#open.values(), ...this.#closing])
+      if (!(kept.connection instanceof Promise)) yield kept.connection;
   }
 
   /** Closes every connection once no attempt uses them. */
   async closeWhenIdle(): Promise<void> {
-    if (this.#users > 0) await new Promise<void>((resolve) => (this.#idle = resolve));
+    if (this.#users > 0) await new Promise<void>((resolve) => (this.#unused = resolve));
     await this.close();
   }
 
   /** Closes every connection now. */
   async close(): Promise<void> {
     this.#closed = true;
-    const open = [...this.#open.values()];
+    this.#timer?.[Symbol.dispose]();
+    const all = [...this.#open.values(), ...this.#closing];
     this.#open.clear();
-    await Promise.allSettled(open.map(async (connection) => (await connection)[Symbol.asyncDispose]()));
+    this.#idle.clear();
+    await Promise.allSettled(all.map((kept) => kept.close()));
   }
 
-  #begin(partition: string, caller: Caller): Promise<Connection<W>> {
-    if (this.#closed) return Promise.reject(new Error("the server has left the pool"));
-    const opening = this.#connect(partition, caller).then(
-      (connection) => {
-        if (!this.#closed) this.#open.set(partition, connection);
-        return connection;
-      },
-      (error: unknown) => {
-        this.#open.delete(partition);
-        throw error;
-      },
+  #begin(partition: Partition): KeptConnection<W> {
+    if (this.#closed)
+      return new KeptConnection<W>(partition, Promise.reject(new Error("the server has left the pool")));
+    const kept: KeptConnection<W> = new KeptConnection(
+      partition,
+      this.#connect(partition).then(
+        (connection) => (kept.connection = connection),
+        (error: unknown) => {
+          this.#forget(kept);
+          throw error;
+        },
+      ),
     );
-    this.#open.set(partition, opening);
-    return opening;
+    this.#open.set(partition.key, kept);
+    this.#makeRoom();
+    return kept;
   }
+
+  #forget(kept: KeptConnection<W>): void {
+    if (this.#open.get(kept.partition.key) === kept) this.#open.delete(kept.partition.key);
+    this.#idle.delete(kept);
+  }
+
+  /** Those in use stay, however many they are: their attempts hold slots, of which the server has a limited number. */
+  #makeRoom(): void {
+    for (const kept of this.#idle) {
+      if (this.#open.size <= this.#keeping.most) return;
+      this.#drop(kept);
+    }
+  }
+
+  #drop(kept: KeptConnection<W>): void {
+    this.#forget(kept);
+    this.#closing.add(kept);
+    void Promise.allSettled([kept.close()]).then(() => this.#closing.delete(kept));
+  }
+
+  #watch(): void {
+    const [longest] = this.#idle;
+    if (this.#timer || !longest) return;
+    const left = longest.idleSince + this.#keeping.idle - this.#clock.now();
+    this.#timer = this.#clock.after(left, this.#closeIdle, { background: true });
+  }
+
+  readonly #closeIdle = (): void => {
+    this.#timer = undefined;
+    const since = this.#clock.now() - this.#keeping.idle;
+    for (const kept of this.#idle) {
+      if (kept.idleSince > since) break;
+      this.#drop(kept);
+    }
+    this.#watch();
+  };
 }

@@ -82,7 +82,13 @@ export class Limiter<W extends Wire> {
    */
   offer(slots = 1): void {
     let left = slots;
+    const now = this.#clock.now();
     for (const waiter of this.#waiting) {
+      if (waiter.expiresAt <= now) {
+        // Its time is up, which is noticed by and by.
+        waiter.expire();
+        continue;
+      }
       try {
         const server = waiter.choose();
         if (!server) continue;

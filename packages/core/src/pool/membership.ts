@@ -37,6 +37,11 @@ export interface MembershipParts<W extends Wire> {
   readonly preferred: () => string | undefined;
 }
 
+/** A change that has been checked and waits to be made. Disposing of it instead gives it up. */
+export interface PreparedChange extends Disposable {
+  commit(): void;
+}
+
 /**
  * Who belongs to the pool. Declared servers come from the configuration, added ones from the store, which other
  * processes change as well; one change is made at a time.
@@ -149,25 +154,41 @@ export class Membership<W extends Wire> {
   }
 
   /** Makes the declared servers those of a new configuration. Nothing changes when one of them is refused. */
-  apply(declared: readonly ProfileInput[]): Promise<void> {
-    return this.#inTurn(async () => {
+  async apply(declared: readonly ProfileInput[]): Promise<void> {
+    (await this.prepare(declared)).commit();
+  }
+
+  /**
+   * The first half of {@link Membership.apply}, with everything in it that takes time or may fail. No other change
+   * comes between it and the second half.
+   */
+  prepare(declared: readonly ProfileInput[]): Promise<PreparedChange> {
+    const { promise: prepared, resolve, reject } = Promise.withResolvers<PreparedChange>();
+    this.#inTurn(async () => {
       const { servers, store } = this.#parts;
       const wanted = new Map(declared.map((profile) => [profile.serverId, this.#read(profile)]));
       for (const profile of wanted.values()) await this.#warn(profile, "declared");
       const state = await store.load();
-      for (const server of servers.values())
-        if (server.origin === "declared" && !wanted.has(server.serverId)) void this.#leave(server);
-      for (const [serverId, profile] of wanted) {
-        const known = servers.get(serverId);
-        if (known?.origin === "declared") this.#change(known, profile);
-        else {
-          if (known) void this.#leave(known);
-          this.#join(profile, "declared");
+      const { promise: decided, resolve: decide } = Promise.withResolvers<void>();
+      const commit = () => {
+        for (const server of servers.values())
+          if (server.origin === "declared" && !wanted.has(server.serverId)) void this.#leave(server);
+        for (const [serverId, profile] of wanted) {
+          const known = servers.get(serverId);
+          if (known?.origin === "declared") this.#change(known, profile);
+          else {
+            if (known) void this.#leave(known);
+            this.#join(profile, "declared");
+          }
         }
-      }
-      // A stored server may have waited behind a declared one of its name, and the active one may be gone.
-      this.#adopt(state);
-    });
+        // A stored server may have waited behind a declared one of its name, and the active one may be gone.
+        this.#adopt(state);
+        decide();
+      };
+      resolve({ commit, [Symbol.dispose]: decide });
+      await decided;
+    }).catch(reject);
+    return prepared;
   }
 
   stop(): void {
@@ -294,10 +315,11 @@ export class Membership<W extends Wire> {
     candidates.invalidate();
     left(server);
     events.emit("servers-changed", { serverId: server.serverId, change: "removed" });
-    return this.#forget(server.serverId);
+    return this.forget(server.serverId);
   }
 
-  async #forget(serverId: string): Promise<readonly string[]> {
+  /** Forgets what a server owned, and returns it. */
+  async forget(serverId: string): Promise<readonly string[]> {
     const { affinity, log } = this.#parts;
     try {
       return (await affinity.forget?.(serverId)) ?? [];

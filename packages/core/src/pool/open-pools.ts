@@ -1,32 +1,13 @@
-import type { Aggregator } from "../contracts/aggregator.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Log } from "../contracts/log.ts";
-import type { Notifier } from "../contracts/notifier.ts";
 import type { Pool } from "../contracts/pool.ts";
-import type { PluginUse, ResolvedConfig, ResolvedPool } from "../config/resolve-config.ts";
-import { profileReader } from "../config/server-profile.ts";
+import type { PoolChanges } from "../config/compare-configs.ts";
+import type { ResolvedConfig } from "../config/resolve-config.ts";
 import { describeError } from "../errors/davpool-error.ts";
-import type { PluginContext } from "../plugin/define-plugin.ts";
-import { Scope, type Services, type Token } from "../plugin/scope.ts";
-import {
-  AFFINITY,
-  CLOCK,
-  CREDENTIALS,
-  ENVIRONMENT,
-  FAILOVER,
-  LOG,
-  POLICIES,
-  POOL,
-  PROBE,
-  RANDOM,
-  SECURITY,
-  SELECTOR,
-  STORE,
-  TRANSPORT,
-} from "../plugin/tokens.ts";
+import { Scope, type Services } from "../plugin/scope.ts";
+import { CLOCK, ENVIRONMENT, LOG, RANDOM } from "../plugin/tokens.ts";
 import { systemClock } from "../time/system-clock.ts";
-import { notifyOf } from "./notices.ts";
-import { ServerPool } from "./pool.ts";
+import { RunningPools } from "./running-pools.ts";
 
 export interface OpenOptions {
   readonly clock?: Clock;
@@ -41,8 +22,25 @@ export interface OpenOptions {
 
 /** The pools of a configuration, running. Disposing closes all of them and everything they were made of. */
 export interface OpenPools extends AsyncDisposable {
+  /** By name, in the order of the configuration in use. A pool stays the same object for as long as it is configured. */
   readonly pools: ReadonlyMap<string, Pool>;
+  /** What service plugins of the configuration in use provide. */
   readonly services: Services;
+  /** The configuration in use. */
+  readonly config: ResolvedConfig;
+
+  /**
+   * Goes over to another configuration without dropping a call: all of it, or nothing.
+   *
+   * A pool that only has other servers changes them in place. One with other settings gets a new engine; calls that have
+   * begun end in the old one, by their own deadlines, and everything learned goes along: health, counters, owners of
+   * locks, added servers, and latencies where the strategy is the same. Pools that are gone end their calls and refuse
+   * new ones. Several changes are made one after the other.
+   *
+   * @throws what a plugin refuses to start for, or a server is refused for; the configuration in use is then the same.
+   * @throws PoolsClosedError
+   */
+  apply(config: ResolvedConfig): Promise<PoolChanges>;
 }
 
 const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
@@ -54,103 +52,18 @@ const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
  */
 export async function openPools(config: ResolvedConfig, options: OpenOptions = {}): Promise<OpenPools> {
   const root = new Scope();
+  const log = options.log ?? silent;
+  root.provide(CLOCK, options.clock ?? systemClock);
+  root.provide(RANDOM, options.random ?? Math.random);
+  root.provide(LOG, log);
+  root.provide(ENVIRONMENT, options.environment ?? process.env);
   try {
-    root.provide(CLOCK, options.clock ?? systemClock);
-    root.provide(RANDOM, options.random ?? Math.random);
-    root.provide(LOG, options.log ?? silent);
-    root.provide(ENVIRONMENT, options.environment ?? process.env);
-    root.provide(SECURITY, config.security);
-    const signal = options.signal ?? new AbortController().signal;
-    for (const use of config.services) await create(root, use, contextFor(root, config), signal, use.plugin.provides);
-
-    const pools = new Map<string, Pool>();
-    for (const settings of config.pools) {
-      const scope = root.own(root.child());
-      pools.set(settings.name, await openPool(scope, config, settings, signal));
-    }
-    return { pools, services: root, [Symbol.asyncDispose]: () => root[Symbol.asyncDispose]() };
+    return await RunningPools.open(root, config, options.signal ?? new AbortController().signal);
   } catch (error) {
-    try {
-      await root[Symbol.asyncDispose]();
-    } catch (closing) {
+    await root[Symbol.asyncDispose]().catch((closing: unknown) => {
       // Why it could not start is what counts.
-      (options.log ?? silent).error("Not everything could be closed after a failed start.", {
-        error: describeError(closing),
-      });
-    }
+      log.error("Not everything could be closed after a failed start.", { error: describeError(closing) });
+    });
     throw error;
   }
-}
-
-async function openPool(
-  scope: Scope,
-  config: ResolvedConfig,
-  settings: ResolvedPool,
-  signal: AbortSignal,
-): Promise<Pool> {
-  const context = contextFor(scope, config, settings);
-  const make = <T>(use: PluginUse, token: Token<T>) => create(scope, use, context, signal, token);
-  const transport = await make(settings.transport, TRANSPORT);
-  const credentials = await make(settings.credentials, CREDENTIALS);
-  const affinity = await make(settings.affinity, AFFINITY);
-  const store = await make(settings.store, STORE);
-  const selector = await make(settings.strategy, SELECTOR);
-  const probe = await make(settings.probe, PROBE);
-  const failover = await make(settings.failover, FAILOVER);
-  const policies = [];
-  for (const use of settings.policies) policies.push(await create(scope, use, context, signal, undefined));
-  scope.provide(POLICIES, policies as never);
-  const aggregators = new Map<string, Aggregator>();
-  for (const plugin of config.registry.list("aggregator"))
-    aggregators.set(String(plugin.name), await create(scope, { plugin, options: {} }, context, signal, undefined));
-
-  const pool = new ServerPool({
-    settings,
-    transport,
-    selector,
-    probe,
-    failover,
-    policies: scope.get(POLICIES),
-    aggregators,
-    store,
-    affinity,
-    credentials,
-    readProfile: profileReader(settings.transport.plugin, settings.serverDefaults),
-    clock: context.clock,
-    random: context.random,
-    log: context.log,
-  });
-  scope.provide(POOL, pool);
-  for (const use of settings.notifiers)
-    notifyOf(pool, await create<Notifier>(scope, use, context, signal, undefined), context);
-  signal.throwIfAborted();
-  await pool.start();
-  return pool;
-}
-
-async function create<T>(
-  scope: Scope,
-  { plugin, options }: PluginUse,
-  context: PluginContext,
-  signal: AbortSignal,
-  token: Token<T> | undefined,
-): Promise<T> {
-  signal.throwIfAborted();
-  const instance = plugin.create(context, options) as T;
-  if (token) scope.provide(token, instance);
-  else scope.own(instance);
-  await plugin.start?.(instance, signal);
-  return instance;
-}
-
-function contextFor(scope: Scope, config: ResolvedConfig, settings?: ResolvedPool): PluginContext {
-  return {
-    pool: settings?.name ?? "",
-    primary: settings?.primary ?? false,
-    clock: scope.get(CLOCK),
-    random: scope.get(RANDOM),
-    log: scope.get(LOG),
-    services: scope,
-    baseDirectory: config.baseDirectory,
-  };
 }

@@ -44,7 +44,7 @@ import { Counters } from "./counters.ts";
 import { EventChannel } from "./events.ts";
 import { Hedging } from "./hedging.ts";
 import { Limiter } from "./limiter.ts";
-import { Membership } from "./membership.ts";
+import { Membership, type PreparedChange } from "./membership.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { Server } from "./server.ts";
 
@@ -67,6 +67,8 @@ export interface PoolParts<W extends Wire> {
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
+  /** Those of the engine whose place this one takes: calls that it still ends are counted as well. */
+  readonly counters?: Counters | undefined;
 }
 
 const DRAIN = 5_000;
@@ -93,7 +95,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   readonly #limiter: Limiter<W>;
   readonly #budget: RetryBudget;
   readonly #telemetry: Telemetry;
-  readonly #counters = new Counters();
+  readonly counters: Counters;
   readonly #events: EventChannel;
   readonly #monitor: HealthMonitor<W>;
   readonly #membership: Membership<W>;
@@ -102,12 +104,18 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   readonly #running = new Set<Promise<unknown>>();
   /** Health of servers before the start, until they have joined. */
   #remembered: Readonly<Record<string, HealthSnapshot>> = {};
+  /** Servers of the engine whose place this one takes, until those of this one have joined. */
+  #former: ReadonlyMap<string, Server<W>> | undefined;
+  #successor: ServerPool<W> | undefined;
   #closed: Promise<void> | undefined;
+  /** Set while calls drain: ends the wait after so many milliseconds. */
+  #drainWithin: ((ms: number) => void) | undefined;
 
   constructor(parts: PoolParts<W>) {
     const { settings, clock, random, log, transport, store } = parts;
     this.name = settings.name;
     this.#parts = parts;
+    this.counters = parts.counters ?? new Counters();
     const deadlines = new Deadlines(clock);
     this.#deadlines = deadlines;
     this.#candidates = new Candidates(settings, this.#servers);
@@ -141,7 +149,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     });
     this.#recorder = new HealthRecorder({
       store,
-      counters: this.#counters,
+      counters: this.counters,
       clock,
       log,
       snapshots: () =>
@@ -161,6 +169,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       hedging: settings.hedging ? new Hedging(settings.hedging) : undefined,
       deadlines,
       telemetry: this.#telemetry,
+      credentials: parts.credentials,
       clock,
       random,
       signal: this.#closing.signal,
@@ -177,20 +186,44 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     };
   }
 
-  /** Restores health, loads the servers, and begins to check. Call it once, before anything else. */
-  async start(): Promise<void> {
-    const { store, settings, log } = this.#parts;
+  /**
+   * Restores health, loads the servers, and begins to check. Call it once, before anything else.
+   * @param former the engine whose place this one is to take, with {@link ServerPool.takeOver}: what is known about
+   * servers comes from there, and it goes on meanwhile.
+   */
+  async start(former?: ServerPool<W>): Promise<void> {
+    const { settings } = this.#parts;
+    if (former) this.#former = former.#servers;
+    else await this.#restore();
+    await this.#membership.start(settings.servers);
+    this.#remembered = {};
+    this.#former = undefined;
+    if (!former) this.#recorder.start();
+  }
+
+  /** From now on this engine takes the calls and keeps the books; the former one only ends what it has begun. */
+  takeOver(former: ServerPool<W>): void {
+    former.#successor = this;
+    former.#membership.stop();
+    former.#monitor[Symbol.dispose]();
+    for (const serverId of former.#servers.keys()) {
+      if (this.#servers.has(serverId)) continue;
+      this.#forget(serverId);
+      void this.#membership.forget(serverId);
+    }
+    this.#recorder.start(former.#recorder.stop());
+  }
+
+  async #restore(): Promise<void> {
+    const { store, log } = this.#parts;
     try {
       const stored = await store.loadHealth();
-      this.#counters.restore(stored.counters);
+      this.counters.restore(stored.counters);
       // Before the first check, whose result is newer.
       this.#remembered = stored.servers;
     } catch (error) {
       log.warn(`Earlier health and counters cannot be read: ${describeError(error)}`);
     }
-    await this.#membership.start(settings.servers);
-    this.#remembered = {};
-    this.#recorder.start();
   }
 
   execute(request: W["request"], options?: CallOptions): Promise<Answer<W["response"]>>;
@@ -208,7 +241,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       this.#running.delete(result);
       // What could not even be asked says nothing about the pool.
       if (call.failure?.kind !== "invalid")
-        this.#counters.ended(call.failure === undefined, this.#parts.clock.now() - start, call.failedOver);
+        this.counters.ended(call.failure === undefined, this.#parts.clock.now() - start, call.failedOver);
     }
   }
 
@@ -266,7 +299,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       return { ...aggregate, quorum: { required, succeeded: count, met: !failed } };
     } finally {
       this.#running.delete(work);
-      this.#counters.ended(!failed, clock.now() - start, false);
+      this.counters.ended(!failed, clock.now() - start, false);
     }
   }
 
@@ -290,6 +323,11 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     return this.#membership.apply(declared);
   }
 
+  /** As {@link ServerPool.apply}, in two steps, so that several pools change together or not at all. */
+  prepare(declared: readonly ProfileInput[]): Promise<PreparedChange> {
+    return this.#membership.prepare(declared);
+  }
+
   list(): readonly ServerStatus[] {
     return [...this.#servers.values()].map((server) => server.status());
   }
@@ -309,7 +347,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       totals.max += max;
     }
     const unhealthy = servers.filter((server) => server.health === "unhealthy").length;
-    const { responseTimeSum, ...requestStats } = this.#counters.current;
+    const { responseTimeSum, ...requestStats } = this.counters.current;
     return {
       totalServers: servers.length,
       healthyServers: servers.length - unhealthy,
@@ -325,18 +363,21 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     return this.#events.on(event, listener);
   }
 
-  close(options: { readonly drain?: number } = {}): Promise<void> {
-    return (this.#closed ??= this.#close(options.drain ?? DRAIN));
+  /** Called again, it may end the wait for calls sooner, not later. */
+  close({ drain = DRAIN }: { readonly drain?: number } = {}): Promise<void> {
+    this.#closed ??= this.#close();
+    this.#drainWithin?.(drain);
+    return this.#closed;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
 
-  async #close(drain: number): Promise<void> {
+  async #close(): Promise<void> {
     this.#membership.stop();
     this.#monitor[Symbol.dispose]();
-    await this.#drained(drain);
+    await this.#drained();
     const closed = new PoolClosedError(this.name);
     this.#closing.abort(closed);
     this.#deadlines.close(closed);
@@ -346,19 +387,21 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#telemetry[Symbol.dispose]();
   }
 
-  /** Waits for calls in flight and bodies that still flow, but no longer than `drain` milliseconds. */
-  async #drained(drain: number): Promise<void> {
+  /** Waits for calls in flight and bodies that still flow, until `#drainWithin` ends it. */
+  async #drained(): Promise<void> {
     const servers = [...this.#servers.values()];
     if (this.#running.size === 0 && this.#leaving.size === 0 && servers.every((server) => server.inFlight === 0))
       return;
-    await new Promise<void>((resolve) => {
-      const timer = this.#parts.clock.after(drain, resolve);
+    const timers: Disposable[] = [];
+    await new Promise<unknown>((resolve) => {
+      this.#drainWithin = (ms) => {
+        if (ms !== Infinity) timers.push(this.#parts.clock.after(ms, () => resolve(undefined)));
+      };
       const ends = [...this.#running, ...this.#leaving, ...servers.map((server) => server.drained())];
-      void Promise.allSettled(ends).then(() => {
-        timer[Symbol.dispose]();
-        resolve();
-      });
+      void Promise.allSettled(ends).then(resolve);
     });
+    this.#drainWithin = undefined;
+    for (const timer of timers) timer[Symbol.dispose]();
   }
 
   #aggregator(wanted: string | Aggregator | undefined): Aggregator {
@@ -406,23 +449,29 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     server.record.setChecked(this.#parts.settings.health.enabled && server.profile.healthCheckInterval > 0);
     const remembered = this.#remembered[server.serverId];
     if (remembered) server.record.restore(remembered);
+    const former = this.#former?.get(server.serverId);
+    if (former) server.continue(former);
     this.#monitor.watch(server);
     this.#offerSlots(Infinity);
   }
 
   #left(server: Server<W>): void {
     this.#monitor.forget(server);
-    this.#recorder.forget(server.serverId);
-    try {
-      this.#parts.selector.forget?.(server.serverId);
-    } catch (error) {
-      this.#strategyFailed(error);
-    }
+    this.#forget(server.serverId);
     const leaving = server.drained().then(() => server.close());
     this.#leaving.add(leaving);
     void leaving.finally(() => this.#leaving.delete(leaving));
     // Whoever waited for this server alone waits for nothing.
     this.#offerSlots(Infinity);
+  }
+
+  #forget(serverId: string): void {
+    this.#recorder.forget(serverId);
+    try {
+      this.#parts.selector.forget?.(serverId);
+    } catch (error) {
+      this.#strategyFailed(error);
+    }
   }
 
   #attemptEnded({ server, failure, latency, trial }: RunningAttempt<W>): void {
@@ -451,6 +500,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   #observe(server: Server<W>, observation: Observation): void {
     // Of one that has left, the selector has been told to forget everything.
     if (this.#servers.get(server.serverId) !== server) return;
+    if (this.#successor && !this.#successor.#servers.has(server.serverId)) return;
     try {
       this.#parts.selector.observe?.(server, observation);
     } catch (error) {

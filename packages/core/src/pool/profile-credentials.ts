@@ -3,18 +3,37 @@ import { resolveSecret, type Secret, type SecretContext } from "../config/secret
 import { definePlugin } from "../plugin/define-plugin.ts";
 import { ENVIRONMENT } from "../plugin/tokens.ts";
 
+/** Credentials as they are written, in a profile or elsewhere. */
+export interface WrittenCredentials {
+  readonly username?: string;
+  readonly password?: Secret;
+  readonly token?: Secret;
+}
+
+/** True where nothing is written: what there is no need of, or what was forgotten. */
+export function isEmpty({ username, password, token }: WrittenCredentials): boolean {
+  return username === undefined && password === undefined && token === undefined;
+}
+
+/** Finds the secrets in them. Undefined when there is nothing written. @throws SecretError */
+export async function readCredentials(
+  written: WrittenCredentials,
+  context: SecretContext,
+  signal: AbortSignal,
+): Promise<Credentials | undefined> {
+  if (isEmpty(written)) return undefined;
+  const { username, password, token } = written;
+  return {
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password: await resolveSecret(password, context, signal) }),
+    ...(token !== undefined && { token: await resolveSecret(token, context, signal) }),
+  };
+}
+
 /** The server's own `username`, `password` and `token`, the same for every principal. */
 export function profileCredentials(context: SecretContext): CredentialSource {
   return {
-    async credentials(profile, _principal, signal): Promise<Credentials | undefined> {
-      const { username, password, token } = profile as { username?: string; password?: Secret; token?: Secret };
-      if (username === undefined && password === undefined && token === undefined) return undefined;
-      return {
-        ...(username !== undefined && { username }),
-        ...(password !== undefined && { password: await resolveSecret(password, context, signal) }),
-        ...(token !== undefined && { token: await resolveSecret(token, context, signal) }),
-      };
-    },
+    credentials: (profile, _principal, signal) => readCredentials(profile as WrittenCredentials, context, signal),
   };
 }
 

@@ -9,6 +9,7 @@ import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { HealthRecord } from "../health/health-record.ts";
 import { Connections } from "./connections.ts";
+import { SHARED, partitionOf, type Partition } from "./partition.ts";
 
 /** What all servers of a pool share. */
 export interface ServerParts<W extends Wire> {
@@ -86,6 +87,13 @@ export class Server<W extends Wire = Wire> implements ServerView {
     return this.#connections;
   }
 
+  /** Goes on from where the same server stands in another engine. */
+  continue(former: Server<W>): void {
+    this.record.continue(former.record);
+    this.attemptsTotal = former.attemptsTotal;
+    this.attemptsFailed = former.attemptsFailed;
+  }
+
   /** Takes a slot. True when whoever takes it tries whether the server has recovered. */
   take(): boolean {
     this.#inFlight++;
@@ -97,10 +105,21 @@ export class Server<W extends Wire = Wire> implements ServerView {
     for (const drained of this.#drained.splice(0)) drained();
   }
 
+  /** Asks whether it is well, with the server's own credentials: whatever a principal's are, they say nothing of it. */
   async ping(signal: AbortSignal): Promise<void> {
-    const nobody: Caller = {};
-    const partition = this.#parts.transport.partition?.(this.#profile, nobody) ?? "";
-    await (await this.#connections.get(partition, nobody)).probe(signal);
+    const connections = this.#connections;
+    const name = this.#parts.transport.partition?.(this.#profile, {}) ?? "";
+    const kept = connections.take(name === "" ? SHARED : { key: `:${name}`, name, principal: undefined });
+    try {
+      await (await kept.connection).probe(signal);
+    } finally {
+      connections.giveBack(kept);
+    }
+  }
+
+  /** @throws NoCredentialsError where the caller has none here. */
+  partition(caller: Caller): Partition {
+    return partitionOf(this.#parts, this.#profile, this.origin, caller);
   }
 
   /** Takes on a changed profile. Connections that it makes wrong are closed once they are idle. */
@@ -152,16 +171,16 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 
   #newConnections(): Connections<W> {
-    return new Connections((partition, caller) => this.#connect(partition, caller));
+    return new Connections((partition) => this.#connect(partition), this.#parts.clock);
   }
 
-  async #connect(partition: string, caller: Caller): Promise<Connection<W>> {
+  async #connect({ name, principal }: Partition): Promise<Connection<W>> {
     const { transport, credentials, signal, clock } = this.#parts;
-    const principal = partition === "" ? undefined : caller.principal;
-    return transport.connect(this.#profile, {
-      partition,
+    const profile = this.#profile;
+    return transport.connect(profile, {
+      partition: name,
       origin: this.origin,
-      credentials: await credentials.credentials(this.#profile, principal, signal),
+      credentials: await credentials.credentials(profile, principal, signal, this.origin),
       signal,
       clock,
     });

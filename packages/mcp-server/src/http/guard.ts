@@ -1,7 +1,10 @@
 import type { IncomingMessage } from "node:http";
 import { validateHostHeader } from "@modelcontextprotocol/server";
+import type { IdentitySettings } from "../identity/index.ts";
 import type { HttpSettings } from "./section.ts";
 
+/** A name or an address, and a port. What else an address may hold must not get into one that is made from it. */
+const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i;
 const OWN_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
 
 /** True for an address that only this machine reaches. */
@@ -18,10 +21,12 @@ export class Guard {
   readonly #origins: ReadonlySet<string>;
   readonly #local: boolean;
 
-  constructor({ host, publicUrl, allowedHosts, allowedOrigins }: HttpSettings, authenticated: boolean) {
+  constructor({ host, publicUrl, allowedHosts, allowedOrigins }: HttpSettings, identity: IdentitySettings | undefined) {
     const named = [...(allowedHosts ?? []), ...(publicUrl === undefined ? [] : [new URL(publicUrl).hostname])];
     this.#local = isLoopbackHost(host);
     // Who must show a token is not in danger: a page that does not know it cannot send it.
+    // But where tokens are issued for whatever the request is addressed to, any name would make any token good.
+    const authenticated = identity !== undefined && (!identity.oauth || identity.oauth.audience !== undefined);
     const any = !this.#local && named.length === 0 && authenticated;
     this.#hosts = any ? undefined : [...OWN_HOSTS, ...(this.#local ? [] : [bracketed(host)]), ...named];
     this.#origins = new Set((allowedOrigins ?? []).map((origin) => origin.replace(/\/$/, "").toLowerCase()));
@@ -29,6 +34,7 @@ export class Guard {
 
   /** Why a request is not let in; undefined when it is. */
   refuses({ headers }: IncomingMessage): string | undefined {
+    if (headers.host !== undefined && !HOST.test(headers.host)) return "The Host header is no host and port.";
     if (this.#hosts) {
       const host = validateHostHeader(headers.host, [...this.#hosts]);
       if (!host.ok) return "The Host header does not name this server; see http.allowedHosts.";

@@ -18,12 +18,14 @@ import type { McpEndpoint } from "./endpoint.ts";
 import { Guard, isLoopbackHost } from "./guard.ts";
 import { rpcError, writeJson } from "./messages.ts";
 import type { HttpSettings } from "./section.ts";
+import { SlowClients } from "./slow-clients.ts";
 
 export const ENDPOINT = "/mcp";
 
 /** Milliseconds for a request's head and for the whole of it; slower clients are cut off. */
-const HEAD_TIME = 10_000;
-const REQUEST_TIME = 120_000;
+const PATIENCE: Patience = { head: 10_000, request: 120_000 };
+/** Milliseconds between two looks for these at most. */
+const LOOKS = 5_000;
 /** Longer than the usual proxy keeps a connection, so that it is the proxy that closes. */
 const KEEP_ALIVE = 75_000;
 /** What may stand in a header that is written to the log. */
@@ -42,30 +44,54 @@ export class ListenError extends DavpoolError {
   }
 }
 
+/** How it is found out who asks; absent where nobody is asked. */
+export interface Identity {
+  readonly settings: IdentitySettings;
+  readonly authenticator: Authenticator;
+}
+
+/** Milliseconds of the system's time. */
+export interface Patience {
+  readonly head: number;
+  readonly request: number;
+}
+
 export interface HttpHostParts {
   readonly settings: HttpSettings;
   readonly endpoint: McpEndpoint;
-  /** Absent where nobody is asked who they are. */
-  readonly identity: { readonly settings: IdentitySettings; readonly authenticator: Authenticator } | undefined;
+  readonly identity: Identity | undefined;
   readonly pools: ReadonlyMap<string, Pool>;
   readonly metricsHandler: MetricsHandler | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** Default: 10 s for a head, 2 min for a request. */
+  readonly patience?: Patience;
 }
 
 /** The HTTP server: the MCP endpoint, and what operators and their tools ask for. */
 export class HttpHost {
   readonly #parts: HttpHostParts;
-  readonly #guard: Guard;
+  #identity: Identity | undefined;
+  #guard: Guard;
   readonly #server: Server;
   readonly #running = new Set<Promise<void>>();
+  readonly #slowClients: SlowClients;
   #stopping = false;
 
   constructor(parts: HttpHostParts) {
     this.#parts = parts;
-    this.#guard = new Guard(parts.settings, parts.identity !== undefined);
+    this.#slowClients = new SlowClients(parts.clock);
+    this.#identity = parts.identity;
+    this.#guard = new Guard(parts.settings, parts.identity?.settings);
+    const { head, request } = parts.patience ?? PATIENCE;
     this.#server = createServer(
-      { headersTimeout: HEAD_TIME, requestTimeout: REQUEST_TIME, keepAliveTimeout: KEEP_ALIVE, noDelay: true },
+      {
+        headersTimeout: head,
+        requestTimeout: request,
+        connectionsCheckingInterval: Math.min(LOOKS, head),
+        keepAliveTimeout: KEEP_ALIVE,
+        noDelay: true,
+      },
       (request, response) => this.#handle(request, response),
     );
   }
@@ -84,6 +110,12 @@ export class HttpHost {
     return { host, port: (this.#server.address() as AddressInfo).port };
   }
 
+  /** From now on, who asks is found out this way. */
+  identifyBy(identity: Identity | undefined): void {
+    this.#identity = identity;
+    this.#guard = new Guard(this.#parts.settings, identity?.settings);
+  }
+
   /** Takes no more requests, lets those in flight end within `settings.drain`, and closes every connection. */
   async close(): Promise<void> {
     this.#stopping = true;
@@ -98,6 +130,7 @@ export class HttpHost {
     limit[Symbol.dispose]();
     await this.#parts.endpoint[Symbol.asyncDispose]();
     this.#server.closeAllConnections();
+    this.#slowClients[Symbol.dispose]();
     await closed;
   }
 
@@ -110,6 +143,7 @@ export class HttpHost {
       this.#parts.log.error(`A request failed: ${describeError(error)}`);
       response.destroy();
     });
+    this.#slowClients.watch(response);
     // A stream of news is no work to wait for.
     if (request.method !== "POST") return;
     this.#running.add(answering);
@@ -132,8 +166,8 @@ export class HttpHost {
       return;
     }
     const resource = settings.publicUrl ?? `http://${request.headers.host ?? settings.host}${ENDPOINT}`;
-    if (this.#parts.identity && protectedResourcePaths(resource).includes(path))
-      return this.#metadata(this.#parts.identity.settings, resource, response, cors);
+    if (this.#identity && protectedResourcePaths(resource).includes(path))
+      return this.#metadata(this.#identity.settings, resource, response, cors);
 
     const metrics = path === "/metrics" && metricsHandler !== undefined;
     if (path !== new URL(resource).pathname && path !== ENDPOINT && !metrics)
@@ -162,7 +196,8 @@ export class HttpHost {
     cors: Readonly<Record<string, string>>,
     metrics: boolean,
   ): Promise<Principal | undefined | "refused"> {
-    const { identity, settings } = this.#parts;
+    const { settings } = this.#parts;
+    const identity = this.#identity;
     // A scraper beside the server need not be told who it is.
     if (!identity || (metrics && isLoopbackHost(settings.host))) return undefined;
     const who = await identity.authenticator.authenticate(request.headers, {

@@ -234,6 +234,36 @@ describe("identity", () => {
   });
 });
 
+test("each principal reaches the servers with credentials of its own, and whoever has none does not", async () => {
+  await using dav = await createWebDavServer();
+  const [alice, bob, eve] = [createToken(), createToken(), createToken()];
+  const tokens = [alice, bob, eve].map(({ hash }, index) => ({ principal: ["alice", "bob", "eve"][index], hash }));
+  await using server = await startHttpServer({
+    pools: {
+      files: {
+        transport: "webdav",
+        servers: [{ serverId: "s1", url: dav.url, username: "shared", password: "s" }],
+        credentials: {
+          type: "principals",
+          principals: { alice: { username: "alice", password: "a" }, bob: { username: "bob", password: "b" } },
+        },
+      },
+    },
+    identity: { tokens },
+  });
+  const ask = async ({ token }: { readonly token: string }) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const get = call("dav_request", { method: "GET", path: "/a" });
+    const [answer] = await messagesOf(await server.post(get, headers));
+    return answer.result;
+  };
+  expect((await ask(alice)).structuredContent.status).toBe(404);
+  expect((await ask(bob)).structuredContent.status).toBe(404);
+  expect((await ask(eve)).content[0].text).toContain("NO_CREDENTIALS");
+  const used = dav.requests.filter(({ method }) => method === "GET").map(({ headers }) => headers.authorization);
+  expect(used).toEqual(["alice:a", "bob:b"].map((pair) => `Basic ${Buffer.from(pair).toString("base64")}`));
+});
+
 test("stopping lets requests in flight end, and takes no more", async () => {
   await using dav = await createWebDavServer();
   dav.tree.write("/slow.txt", "at last");

@@ -1,8 +1,4 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Clock } from "@davpool/core";
-
-/** Milliseconds for which a client may read nothing of an answer that waits for it. */
-const STALLED = 60_000;
 
 /** A request that cannot be answered as it is, and what to say. */
 export class BadRequest extends Error {
@@ -17,6 +13,13 @@ export class BadRequest extends Error {
   }
 }
 
+/**
+ * What a request may hold besides text: so many values, so deep. Files are one text each, whereas 64 MiB of brackets
+ * would become gigabytes.
+ */
+const MOST_VALUES = 100_000;
+const DEEPEST = 100;
+
 /** Bytes of a request's body, as JSON. @throws BadRequest */
 export async function readJson(request: IncomingMessage, limit: number): Promise<unknown> {
   const tooLarge = () =>
@@ -30,62 +33,39 @@ export async function readJson(request: IncomingMessage, limit: number): Promise
     chunks.push(chunk);
   }
   const [first] = chunks;
+  const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks, size);
+  if (!isModest(bytes))
+    throw new BadRequest(
+      400,
+      -32_600,
+      `The request has more than ${MOST_VALUES} values, or they are more than ${DEEPEST} deep.`,
+    );
   try {
-    return JSON.parse((chunks.length === 1 && first ? first : Buffer.concat(chunks, size)).toString("utf8"));
+    return JSON.parse(bytes.toString("utf8"));
   } catch {
     throw new BadRequest(400, -32_700, "The request is no JSON.");
   }
 }
 
-/** The request as the protocol's own code takes it: without its body, which has been read. */
-export function toWebRequest({ method, url, headers }: IncomingMessage, signal: AbortSignal): Request {
-  const copied = new Headers();
-  for (const name in headers) {
-    const value = headers[name];
-    if (value === undefined || name === "authorization" || name === "cookie") continue;
-    copied.set(name, typeof value === "string" ? value : value.join(", "));
+/** Looked at before anything is made of it. Of what is no JSON it says nothing in particular. */
+function isModest(bytes: Buffer): boolean {
+  const [quote, backslash, comma] = [0x22, 0x5c, 0x2c];
+  let [values, depth, inText] = [0, 0, false];
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] as number;
+    if (inText) {
+      if (byte === backslash) at++;
+      else if (byte === quote) inText = false;
+    } else if (byte === quote) inText = true;
+    else if (byte === comma) values++;
+    // "[" and "{", "]" and "}": the same but for one bit.
+    else if ((byte | 0x20) === 0x7b) {
+      values++;
+      depth++;
+    } else if ((byte | 0x20) === 0x7d) depth--;
+    if (values > MOST_VALUES || depth > DEEPEST) return false;
   }
-  return new Request(`http://${headers.host ?? "localhost"}${url ?? "/"}`, {
-    method: method ?? "GET",
-    headers: copied,
-    signal,
-  });
-}
-
-/** Writes an answer, no faster than the client reads it; one that stops reading is cut off. */
-export async function writeResponse(
-  target: ServerResponse,
-  { status, headers, body }: Response,
-  more: Readonly<Record<string, string>>,
-  clock: Clock,
-): Promise<void> {
-  const all: Record<string, string> = { ...more };
-  headers.forEach((value, name) => (all[name] = value));
-  if (!body) {
-    target.writeHead(status, all).end();
-    return;
-  }
-  const reader = body.getReader();
-  const gone = () => void reader.cancel().catch(() => undefined);
-  target.once("close", gone);
-  try {
-    if (all["content-type"]?.startsWith("text/event-stream") !== true) {
-      const chunks: Uint8Array[] = [];
-      for (let next = await reader.read(); !next.done; next = await reader.read()) chunks.push(next.value);
-      const bytes = chunks.length === 1 ? (chunks[0] as Uint8Array) : Buffer.concat(chunks);
-      target.writeHead(status, { ...all, "content-length": String(bytes.byteLength) }).end(bytes);
-      return;
-    }
-    target.writeHead(status, all);
-    target.flushHeaders();
-    for (let next = await reader.read(); !next.done; next = await reader.read()) {
-      if (target.destroyed) return;
-      if (!target.write(next.value)) await drained(target, clock);
-    }
-    target.end();
-  } finally {
-    target.off("close", gone);
-  }
+  return true;
 }
 
 /** A JSON answer of this server's own. */
@@ -109,16 +89,4 @@ export function writeJson(
 /** An error in the protocol's own form. */
 export function rpcError(code: number, message: string, id: unknown = null): object {
   return { jsonrpc: "2.0", error: { code, message }, id };
-}
-
-function drained(target: ServerResponse, clock: Clock): Promise<void> {
-  return new Promise((resolve) => {
-    const limit = clock.after(STALLED, () => target.destroy(), { background: true });
-    const done = () => {
-      limit[Symbol.dispose]();
-      target.off("drain", done).off("close", done);
-      resolve();
-    };
-    target.once("drain", done).once("close", done);
-  });
 }

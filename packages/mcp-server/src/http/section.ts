@@ -20,7 +20,7 @@ const httpSection = Type.Object(
     allowedHosts: Type.Optional(
       Type.Array(Type.String({ minLength: 1 }), {
         description:
-          "Host names that requests may be addressed to, without ports. Default: this machine's, and that of publicUrl; any where identity is required and neither is given.",
+          "Host names that requests may be addressed to, without ports. Default: this machine's, and that of publicUrl; any where identity is required and neither is given, unless OAuth tokens are issued for this server's own address.",
       }),
     ),
     allowedOrigins: Type.Optional(

@@ -1,17 +1,28 @@
 import type { Clock } from "@davpool/core";
 import type { EventStore, JSONRPCMessage } from "@modelcontextprotocol/server";
 
-/** Messages kept for one session, their approximate size together, and how long. */
+/** Streams and messages kept for one session, the messages' approximate size together, and how long. */
 const MOST = 256;
 const MOST_BYTES = 512 * 1_024;
 const TIME = 60_000;
+/**
+ * Streams that are kept although they have been answered: most such answers have arrived, and what is kept for longer
+ * than a moment costs the garbage collector more than the call itself.
+ */
+const MOST_ANSWERED = 8;
 
 interface Kept {
   readonly id: number;
-  readonly streamId: string;
   readonly message: JSONRPCMessage;
   readonly size: number;
-  readonly at: number;
+}
+
+interface Stream {
+  readonly id: string;
+  readonly kept: Kept[];
+  /** The last event of it that is not kept any more; what only marks a place is never kept. */
+  forgotten: number;
+  usedAt: number;
 }
 
 /**
@@ -20,7 +31,11 @@ interface Kept {
  */
 export class EventMemory implements EventStore {
   readonly #clock: Clock;
-  #kept: Kept[] = [];
+  /** The one that was written to last is the last. */
+  readonly #streams = new Map<string, Stream>();
+  /** The one that was answered first is the first. */
+  readonly #answered = new Set<Stream>();
+  #messages = 0;
   #bytes = 0;
   #last = 0;
 
@@ -29,46 +44,83 @@ export class EventMemory implements EventStore {
   }
 
   storeEvent(streamId: string, message: JSONRPCMessage): Promise<string> {
-    const size = roughSize(message);
-    const event: Kept = { id: ++this.#last, streamId, message, size, at: this.#clock.now() };
-    this.#kept.push(event);
-    this.#bytes += size;
-    while (this.#kept.length > MOST || this.#bytes > MOST_BYTES) this.#drop();
-    return Promise.resolve(idOf(event));
+    const id = ++this.#last;
+    const stream = this.#streams.get(streamId) ?? { id: streamId, kept: [], forgotten: id, usedAt: 0 };
+    stream.usedAt = this.#clock.now();
+    this.#streams.delete(streamId);
+    this.#streams.set(streamId, stream);
+    for (const oldest of this.#streams.values()) {
+      if (this.#streams.size <= MOST) break;
+      this.#forget(oldest);
+    }
+    // The first event of a stream only marks a place, for clients that know such.
+    if ("jsonrpc" in message) this.#keep(stream, id, message);
+    return Promise.resolve(`${id}_${streamId}`);
   }
 
   getStreamIdForEventId(eventId: string): Promise<string | undefined> {
     const { id, streamId } = parsed(eventId);
-    // What came before the oldest that is kept may have been followed by something that is lost.
-    const oldest = this.#kept[0]?.id ?? this.#last + 1;
-    return Promise.resolve(id >= oldest - 1 && id <= this.#last ? streamId : undefined);
+    const stream = this.#streams.get(streamId);
+    // What was forgotten after it would be missed.
+    return Promise.resolve(stream && id >= stream.forgotten && id <= this.#last ? streamId : undefined);
   }
 
   async replayEventsAfter(
     lastEventId: string,
     { send }: { send: (eventId: string, message: JSONRPCMessage) => Promise<void> },
   ): Promise<string> {
-    const { id, streamId } = parsed(lastEventId);
-    for (const event of this.#kept)
-      // What only marked a place has nothing in it.
-      if (event.id > id && event.streamId === streamId && "jsonrpc" in event.message)
-        await send(idOf(event), event.message);
+    const { id: last, streamId } = parsed(lastEventId);
+    for (const { id, message } of this.#streams.get(streamId)?.kept ?? [])
+      if (id > last) await send(`${id}_${streamId}`, message);
     return streamId;
   }
 
   /** Forgets what is too old. */
   sweep(): void {
     const limit = this.#clock.now() - TIME;
-    while (this.#kept[0] && this.#kept[0].at <= limit) this.#drop();
+    for (const stream of this.#streams.values()) {
+      if (stream.usedAt > limit) return;
+      if (this.#answered.has(stream)) this.#forget(stream);
+      // It may still be written to, and whoever has had all of it so far can come back for that.
+      else while (stream.kept.length > 0) this.#drop(stream);
+    }
   }
 
-  #drop(): void {
-    this.#bytes -= this.#kept.shift()?.size ?? 0;
+  #keep(stream: Stream, id: number, message: JSONRPCMessage): void {
+    const size = roughSize(message);
+    // Without a place before it: nobody can ask for what comes after.
+    if (stream.forgotten === id) stream.forgotten = id - 1;
+    stream.kept.push({ id, message, size });
+    this.#messages++;
+    this.#bytes += size;
+    if (!("method" in message)) this.#answered.add(stream);
+    for (const oldest of this.#answered) {
+      if (this.#answered.size <= MOST_ANSWERED && this.#fits()) break;
+      this.#forget(oldest);
+    }
+    for (const oldest of this.#streams.values()) {
+      while (oldest.kept.length > 0 && !this.#fits()) this.#drop(oldest);
+      if (this.#fits()) break;
+    }
   }
-}
 
-function idOf({ id, streamId }: Kept): string {
-  return `${id}_${streamId}`;
+  #fits(): boolean {
+    return this.#messages <= MOST && this.#bytes <= MOST_BYTES;
+  }
+
+  #forget(stream: Stream): void {
+    while (stream.kept.length > 0) this.#drop(stream);
+    this.#answered.delete(stream);
+    this.#streams.delete(stream.id);
+  }
+
+  #drop(stream: Stream): void {
+    const dropped = stream.kept.shift();
+    if (!dropped) return;
+    stream.forgotten = dropped.id;
+    this.#messages--;
+    this.#bytes -= dropped.size;
+  }
 }
 
 /** As clients write it, so anything at all. */

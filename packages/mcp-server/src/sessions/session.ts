@@ -7,6 +7,12 @@ import {
 } from "@modelcontextprotocol/server";
 import { EventMemory } from "./event-memory.ts";
 
+/** Milliseconds that a client is asked to wait before it takes up a stream that broke off. */
+const RECONNECT = 1_000;
+
+/** JSON-RPC code of an answer that nobody waits for any more; it ends the stream. */
+const CANCELLED = -32_800;
+
 /** What is read of an HTTP request. */
 export interface Exchange {
   readonly request: Request;
@@ -77,7 +83,18 @@ export class Session {
       ...(auth && { authInfo: auth }),
     });
     if (initialize && response.ok) this.#initialize = initialize;
+    for (const message of Array.isArray(body) ? body : [body]) this.#endCancelled(message);
     return response;
+  }
+
+  /** The protocol's own code would leave the stream of a cancelled request open for as long as the client keeps it. */
+  #endCancelled(message: unknown): void {
+    const { method, params } = (message ?? {}) as { method?: unknown; params?: { requestId?: unknown } };
+    const id = params?.requestId;
+    if (method !== "notifications/cancelled" || (typeof id !== "string" && typeof id !== "number")) return;
+    this.#transport
+      .send({ jsonrpc: "2.0", id, error: { code: CANCELLED, message: "The client cancelled the request." } })
+      .catch((error: unknown) => this.#parts.log.debug(`Nothing was left to cancel: ${describeError(error)}`));
   }
 
   /** Builds it anew behind the same id, from what the client said when it opened it. */
@@ -117,6 +134,7 @@ export class Session {
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => this.id,
       eventStore: this.#events,
+      retryInterval: RECONNECT,
       onsessionclosed: () => {
         this.#closed = true;
         this.#parts.ended(this);

@@ -30,7 +30,7 @@ test("a line names the trace and the span in which it is written", async () => {
 test("lines are exported as they were written, censored and with their trace", async () => {
   await using collector = await startCollector();
   const written = linesTo();
-  const log = createLog("debug", exportingLines(written));
+  const log = createLog("debug", written);
   log.info("before telemetry");
   await using telemetry = await runTelemetry({ otlp: { endpoint: collector.url } });
   const context = trace.getTracer("test").startActiveSpan("span", (span) => {

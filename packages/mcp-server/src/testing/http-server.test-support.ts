@@ -16,7 +16,7 @@ import { StreamableHTTPClientTransport as OlderTransport } from "@modelcontextpr
 import { identityOf, readConfiguration } from "../configuration.ts";
 import { EXTENSION, type Extension } from "../extension.ts";
 import { McpEndpoint } from "../http/endpoint.ts";
-import { HttpHost } from "../http/http-host.ts";
+import { HttpHost, type Patience } from "../http/http-host.ts";
 import { httpSettings, type HttpSection } from "../http/section.ts";
 import { Authenticator } from "../identity/index.ts";
 import { McpServers } from "../mcp-server.ts";
@@ -61,7 +61,7 @@ export const INITIALIZE = {
 /** A whole server on a real port, in this process. */
 export async function startHttpServer(
   config: object,
-  options: { readonly extension?: Extension; readonly systemTime?: boolean } = {},
+  options: { readonly extension?: Extension; readonly systemTime?: boolean; readonly patience?: Patience } = {},
 ): Promise<TestHttpServer> {
   const folder = await temporaryFolder();
   await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify({ store: "memory", ...config }));
@@ -98,6 +98,7 @@ export async function startHttpServer(
     metricsHandler: undefined,
     clock,
     log,
+    ...(options.patience && { patience: options.patience }),
   });
   const { port } = await host.listen();
   const url = `http://127.0.0.1:${port}/mcp`;

@@ -1,0 +1,2 @@
+export { Reloader } from "./reloader.ts";
+export type { AppliedChanges, ReloadResult, ReloaderParts } from "./reloader.ts";
