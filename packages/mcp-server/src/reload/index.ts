@@ -1,2 +1,1 @@
 export { Reloader } from "./reloader.ts";
-export type { AppliedChanges, ReloadResult, ReloaderParts } from "./reloader.ts";
