@@ -7,7 +7,7 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { ChangeListener, Extension, ExtensionTool } from "./extension.ts";
-import { mirroredParameters, type MirroredParameter } from "./http/mirrored-parameters.ts";
+import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
 import type { Principal } from "./identity/principal.ts";
 import type { PoolResources } from "./resources.ts";

@@ -18,7 +18,7 @@ import type { SessionSettings } from "../sessions/section.ts";
 import type { Exchange } from "../sessions/session.ts";
 import { SessionPool } from "../sessions/session-pool.ts";
 import { BadRequest, readJson, rpcError } from "./messages.ts";
-import { HEADER_MISMATCH, mirrorProblem } from "./mirrored-parameters.ts";
+import { HEADER_MISMATCH, mirrorProblem } from "../mirrored-parameters.ts";
 
 /** Characters; what a client says of itself is kept as long as its session. */
 const LARGEST_INITIALIZE = 65_536;

@@ -28,6 +28,8 @@ const PATIENCE: Patience = { head: 10_000, request: 120_000 };
 const LOOKS = 5_000;
 /** Longer than the usual proxy keeps a connection, so that it is the proxy that closes. */
 const KEEP_ALIVE = 75_000;
+/** Milliseconds that a timer can take at most. */
+const LONGEST_TIMER = 2 ** 31 - 1;
 /** What may stand in a header that is written to the log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -179,6 +181,7 @@ export class HttpHost {
       });
     const principal = await this.#authenticate(request, response, resource, cors, metrics);
     if (principal === "refused") return;
+    if (request.method === "GET" && principal?.expiresAt !== undefined) this.#endAt(response, principal.expiresAt);
     if (metrics) return metricsHandler(request, response);
     if (this.#stopping)
       return writeJson(response, 503, rpcError(-32_000, "The server is stopping."), { ...cors, "retry-after": "5" });
@@ -207,6 +210,14 @@ export class HttpHost {
     if (!isDenial(who)) return who;
     writeJson(response, who.status, who.body, { ...who.headers, ...cors });
     return "refused";
+  }
+
+  /** A stream lasts no longer than the token it was opened with. */
+  #endAt(response: ServerResponse, expiresAt: number): void {
+    const { clock } = this.#parts;
+    const left = Math.min(LONGEST_TIMER, Math.max(0, expiresAt - clock.wall().getTime()));
+    const limit = clock.after(left, () => response.destroy(), { background: true });
+    response.once("close", () => limit[Symbol.dispose]());
   }
 
   #ready(response: ServerResponse): void {

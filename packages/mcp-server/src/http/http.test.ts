@@ -218,6 +218,23 @@ describe("identity", () => {
     await other.close();
   });
 
+  test("a stream ends with the token that it was opened with", async () => {
+    const guest = createToken();
+    const expires = "2026-01-01T00:10:00Z";
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({
+      ...poolOf(dav),
+      identity: { tokens: [{ principal: "gus", hash: guest.hash, expires }] },
+    });
+    const id = await server.initialize(as(guest));
+    const stream = await fetch(server.url, {
+      headers: { ...as(guest), accept: "text/event-stream", "mcp-session-id": id },
+    });
+    server.clock.advance(10 * 60_000);
+    await expect(stream.text()).rejects.toThrow("terminated");
+    expect((await server.post(INITIALIZE, as(guest))).status).toBe(401);
+  });
+
   test("a session is not there for anybody but who opened it", async () => {
     await using dav = await createWebDavServer();
     await using server = await startHttpServer({ ...poolOf(dav), identity });
