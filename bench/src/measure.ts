@@ -3,19 +3,22 @@ export interface Subject {
   readonly name: string;
   /** Makes one request and reads its whole body; resolves to the bytes read. */
   run(): Promise<number>;
+  /** Microseconds of processor time used so far, where it is not this process's that counts. */
+  readonly processorTime?: () => number;
 }
 
 export interface Sample {
   /** Requests per second. */
   readonly rate: number;
-  /** Microseconds of this process's processor time per request. */
+  /** Microseconds of processor time per request: this process's, unless the subject says otherwise. */
   readonly cpu: number;
 }
 
 /** Keeps `concurrency` requests under way for `seconds`. @throws when a request fails or reads another size. */
 export async function measure(subject: Subject, concurrency: number, seconds: number, size: number): Promise<Sample> {
   let requests = 0;
-  const cpu = process.cpuUsage();
+  const { processorTime = ownTime } = subject;
+  const cpu = processorTime();
   const start = performance.now();
   const end = start + seconds * 1_000;
   const worker = async () => {
@@ -27,8 +30,12 @@ export async function measure(subject: Subject, concurrency: number, seconds: nu
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
   const elapsed = (performance.now() - start) / 1_000;
-  const { user, system } = process.cpuUsage(cpu);
-  return { rate: requests / elapsed, cpu: (user + system) / requests };
+  return { rate: requests / elapsed, cpu: (processorTime() - cpu) / requests };
+}
+
+function ownTime(): number {
+  const { user, system } = process.cpuUsage();
+  return user + system;
 }
 
 export interface Comparison {
