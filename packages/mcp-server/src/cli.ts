@@ -10,9 +10,7 @@ import {
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
-import { createToken } from "./identity/index.ts";
-import { serve, type HttpOptions } from "./serve.ts";
-import { status } from "./status/status.ts";
+import type { HttpOptions } from "./serve.ts";
 import type { Terminal } from "./terminal.ts";
 
 export type { Screen, Terminal } from "./terminal.ts";
@@ -70,6 +68,7 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
       if (!http && Object.keys(options).length > 0)
         program.error("error: --host, --port and --allow-anonymous go with --http.");
       const source = { file: config };
+      const { serve } = await import("./serve.ts");
       await serve(await readConfiguration(source), createLog(logLevel), stop, {
         source,
         watch: watch === true,
@@ -81,7 +80,8 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     .command("token")
     .description("make a token for one person or program, and the hash for identity.tokens")
     .argument("[principal]", "who it is for", "alice")
-    .action((principal: string) => {
+    .action(async (principal: string) => {
+      const { createToken } = await import("./identity/token-hash.ts");
       const { token, hash } = createToken();
       terminal.out(
         `Token, for its owner alone; it is shown only now:\n  ${token}\n\nFor identity.tokens in the configuration:\n  ${JSON.stringify({ principal, hash })}\n`,
@@ -117,6 +117,7 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
         .default(2_000, "2s"),
     )
     .action(async ({ config, ...options }: { config?: string; watch?: true; json?: true; interval: number }) => {
+      const { status } = await import("./status/status.ts");
       const usable = await status(await readConfiguration({ file: config }), options, terminal, stop).catch(
         (error: unknown) => {
           // Stopped before there was anything to show.

@@ -10,7 +10,7 @@ import {
 } from "@davpool/core";
 import { builtIns } from "./built-ins.ts";
 import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
-import { readIdentity, type IdentitySettings } from "./identity/index.ts";
+import { readIdentity, type IdentitySettings } from "./identity/settings.ts";
 import { sections } from "./sections.ts";
 
 export interface ConfigurationSource {

@@ -8,5 +8,6 @@ export type { ConfigurationSource } from "./configuration.ts";
 export { createLog } from "./log.ts";
 export type { LogLevel } from "./log.ts";
 export { McpServers } from "./mcp-server.ts";
-export { serve, toolsOf } from "./serve.ts";
+export { toolsOf } from "./running.ts";
+export { serve } from "./serve.ts";
 export type { Tool, ToolAnswer, ToolCall, ToolDefinition } from "./tools/tool.ts";

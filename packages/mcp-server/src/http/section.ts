@@ -1,5 +1,5 @@
 import { Type, type Static, type TProperties } from "typebox";
-import { identitySection, type IdentitySection } from "../identity/index.ts";
+import { identitySection, type IdentitySection } from "../identity/section.ts";
 import { sessionsSection, type SessionsSection } from "../sessions/section.ts";
 
 const httpSection = Type.Object(

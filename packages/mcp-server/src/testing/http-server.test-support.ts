@@ -21,7 +21,7 @@ import { httpSettings, type HttpSection } from "../http/section.ts";
 import { Authenticator } from "../identity/index.ts";
 import { McpServers } from "../mcp-server.ts";
 import { PoolResources } from "../resources.ts";
-import { toolsOf } from "../serve.ts";
+import { toolsOf } from "../running.ts";
 import { sessionSettings, type SessionsSection } from "../sessions/section.ts";
 import type { SessionPool } from "../sessions/session-pool.ts";
 import { temporaryFolder } from "./davpool-process.test-support.ts";

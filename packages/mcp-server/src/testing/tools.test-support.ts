@@ -1,7 +1,7 @@
 import { fullAccess } from "../identity/index.ts";
 import { openPools, type OpenPools } from "@davpool/core";
 import { readConfiguration } from "../configuration.ts";
-import { toolsOf } from "../serve.ts";
+import { toolsOf } from "../running.ts";
 import type { Tool, ToolAnswer } from "../tools/tool.ts";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";

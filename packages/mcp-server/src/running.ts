@@ -1,0 +1,65 @@
+import { systemClock, type Log, type OpenPools, type Pool, type ResolvedConfig } from "@davpool/core";
+import type { WebDavWire } from "@davpool/transport-webdav";
+import type { McpServers } from "./mcp-server.ts";
+import { Reloader } from "./reload/index.ts";
+import { PoolResources } from "./resources.ts";
+import { toolSettings } from "./sections.ts";
+import type { ServeOptions } from "./serve.ts";
+import type { Telemetry } from "./telemetry/start-telemetry.ts";
+import { webDavTools } from "./tools/index.ts";
+import type { Tool } from "./tools/tool.ts";
+
+/** What a host is given: everything that runs, whatever it is served over. */
+export interface Running {
+  readonly config: ResolvedConfig;
+  readonly open: OpenPools;
+  readonly servers: McpServers;
+  readonly telemetry: Telemetry;
+  readonly log: Log;
+  readonly options: ServeOptions;
+}
+
+/**
+ * Reads the configuration anew when its file changes, or when asked to.
+ * @param follow takes up sections that the host can change while it runs, and returns those it did.
+ */
+export function reloading(
+  { open, servers, log, options }: Running,
+  follow: (config: ResolvedConfig, sections: readonly string[]) => readonly string[],
+): Disposable & { readonly reloader: Reloader } {
+  const reloader = new Reloader({
+    source: options.source ?? {},
+    open,
+    log,
+    clock: systemClock,
+    applied(config, { added, removed, replaced, sections }) {
+      const own = sections.filter((section) => section === "tools" || section === "security");
+      if ([added, removed, replaced, own].some((names) => names.length > 0))
+        servers.replace(toolsOf(config, open), new PoolResources(open));
+      return [...own, ...follow(config, sections)];
+    },
+  });
+  const watch = options.watch === true ? reloader.watch() : undefined;
+  return { reloader, [Symbol.dispose]: () => watch?.[Symbol.dispose]() };
+}
+
+/** The tools of every pool in a configuration. */
+export function toolsOf(config: ResolvedConfig, open: OpenPools): readonly Tool[] {
+  const webDav = config.pools
+    .filter((settings) => settings.transport.plugin.name === "webdav")
+    .map(({ name, deadline }) => ({ pool: open.pools.get(name) as Pool<WebDavWire>, deadline }));
+  return webDavTools(webDav, {
+    management: config.security.managementTools,
+    maxBodySize: toolSettings(config.sections.tools).maxBodySize,
+  });
+}
+
+/** In one line, for the log. */
+export function describePools(open: OpenPools): string {
+  return [...open.pools.values()]
+    .map((pool) => {
+      const ids = pool.list().map((server) => server.serverId);
+      return `pool "${pool.name}" (${ids.length === 0 ? "no servers yet" : ids.join(", ")})`;
+    })
+    .join(" and ");
+}
