@@ -39,7 +39,7 @@ export function serverView(status: ServerStatus, includeHealth: boolean): Record
   const { serverId, profile, priority, group, enabled, origin, health, connections } = status;
   return {
     serverId,
-    url: withoutUserInfo(String(profile.url)),
+    ...(typeof profile.url === "string" && { url: withoutUserInfo(profile.url) }),
     priority,
     ...(group !== undefined && { group }),
     enabled,
