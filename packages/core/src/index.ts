@@ -36,6 +36,7 @@ export { Scope, token } from "./plugin/scope.ts";
 export type { Services, Token } from "./plugin/scope.ts";
 export * from "./plugin/tokens.ts";
 export { defaultFailoverPolicy } from "./failover/default-policy.ts";
+export { AddressGuard, hostOf, isLoopback } from "./security/address-guard.ts";
 export { openPools } from "./pool/open-pools.ts";
 export type { OpenOptions, OpenPools } from "./pool/open-pools.ts";
 export { DurationSchema, milliseconds } from "./time/duration.ts";

@@ -42,3 +42,11 @@ export type {
   ProxyResetFault,
   SlicerFault,
 } from "./proxy/proxy-fault.ts";
+export { MISSING_COMMAND, createMcpServer } from "./mcp/create-mcp-server.ts";
+export type { McpHttpServerOptions, McpServerOptions, McpStdioServerOptions } from "./mcp/create-mcp-server.ts";
+export type { McpFault, McpFaultKind } from "./mcp/mcp-fault.ts";
+export type { McpHttpServer } from "./mcp/http-server.ts";
+export type { McpLog, McpLogEntry } from "./mcp/mcp-log.ts";
+export type { ActiveMcpFault, McpServer } from "./mcp/mcp-server.ts";
+export type { McpEra, McpTool } from "./mcp/mcp-settings.ts";
+export type { McpStdioServer } from "./mcp/stdio-server.ts";

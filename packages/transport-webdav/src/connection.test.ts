@@ -1,9 +1,8 @@
 import { once } from "node:events";
 import { createServer, type AddressInfo, type Socket } from "node:net";
-import { createManualClock, systemClock } from "@davpool/core";
+import { AddressGuard, createManualClock, systemClock } from "@davpool/core";
 import { createWebDavServer, ManualClock, type WebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
-import { AddressGuard } from "./address-guard.ts";
 import type { WebDavConnection } from "./connection.ts";
 import { explain } from "./failures.ts";
 import { ObservedAttempt } from "./testing/attempt.test-support.ts";

@@ -1,6 +1,13 @@
-import type { Attempt, Clock, ConnectInit, Connection, ConnectionStats, Credentials } from "@davpool/core";
+import type {
+  AddressGuard,
+  Attempt,
+  Clock,
+  ConnectInit,
+  Connection,
+  ConnectionStats,
+  Credentials,
+} from "@davpool/core";
 import { Pool } from "undici";
-import type { AddressGuard } from "./address-guard.ts";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { InvalidBodyError } from "./errors.ts";
 import { isSafe } from "./methods.ts";

@@ -1,4 +1,3 @@
-export { AddressGuard } from "./address-guard.ts";
 export { lockTokens } from "./affinity.ts";
 export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
 export { METHODS, isSafe } from "./methods.ts";

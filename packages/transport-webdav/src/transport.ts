@@ -1,5 +1,8 @@
 import {
+  AddressGuard,
+  hostOf,
   InvalidProfileError,
+  isLoopback,
   ForbiddenAddressError,
   type Clock,
   type Log,
@@ -7,7 +10,6 @@ import {
   type ServerOrigin,
   type Transport,
 } from "@davpool/core";
-import { AddressGuard, hostOf, isLoopback } from "./address-guard.ts";
 import { learned } from "./affinity.ts";
 import { WebDavConnection, type ConnectionSettings } from "./connection.ts";
 import { explain, judge } from "./failures.ts";

@@ -3,8 +3,5 @@ export { Authenticator } from "./authenticator.ts";
 export { isDenial } from "./denial.ts";
 export type { Principal } from "./principal.ts";
 export { protectedResource, protectedResourcePaths } from "./protected-resource.ts";
-export { identitySection } from "./section.ts";
-export type { IdentitySection } from "./section.ts";
-export { readIdentity } from "./settings.ts";
 export type { IdentitySettings } from "./settings.ts";
 export { createToken } from "./token-hash.ts";

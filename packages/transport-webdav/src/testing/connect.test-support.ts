@@ -1,5 +1,4 @@
-import { createManualClock, type ConnectInit } from "@davpool/core";
-import { AddressGuard } from "../address-guard.ts";
+import { AddressGuard, createManualClock, type ConnectInit } from "@davpool/core";
 import { WebDavConnection, type ConnectionSettings } from "../connection.ts";
 import type { WebDavProfile } from "../wire.ts";
 

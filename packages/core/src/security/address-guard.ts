@@ -1,6 +1,7 @@
 import { lookup, type LookupAddress, type LookupAllOptions } from "node:dns";
 import { BlockList, isIP, type LookupFunction } from "node:net";
-import { ConfigError, ForbiddenAddressError } from "@davpool/core";
+import { ConfigError } from "../errors/config-errors.ts";
+import { ForbiddenAddressError } from "../errors/server-errors.ts";
 
 /** Networks that are not the public internet (IANA special-purpose registries). */
 const NOT_PUBLIC: readonly (readonly [string, number, "ipv4" | "ipv6"])[] = [

@@ -1,0 +1,312 @@
+import { sleep, type Clock } from "@davpool/core";
+import type { JSONRPCMessage, JSONRPCRequest, TransportSendOptions } from "@modelcontextprotocol/client";
+import { endRequest, type Channel, type Exchange } from "../channel.ts";
+import { ConnectionBrokenError, ConnectionClosedError, SessionLostError, UnusableAnswerError } from "../errors.ts";
+import { isMessage } from "../message.ts";
+import { ask, broken, refusalOf, textOf, type Endpoint, type HttpAnswer } from "./http-client.ts";
+import { eventsOf, type ServerEvent } from "./event-stream.ts";
+import { requestHeaders } from "./request-headers.ts";
+
+/** How often a stream that broke off is taken up again where the server can do that. */
+const MOST_RESUMES = 5;
+/** Milliseconds before a stream is opened anew, where the server does not say. */
+const FIRST_PAUSE = 1_000;
+const LONGEST_PAUSE = 30_000;
+/** Milliseconds that saying goodbye may take. */
+const FAREWELL = 1_000;
+
+/** MCP over Streamable HTTP: each message is a POST, whose answer is a message or a stream of them. */
+export class HttpChannel implements Channel {
+  onmessage?: Channel["onmessage"];
+  onerror?: Channel["onerror"];
+  onclose?: Channel["onclose"];
+  next: Exchange | undefined;
+  /** In the modern era a request is cancelled by closing its stream. */
+  readonly hasPerRequestStream = true;
+  readonly ended: Promise<Error>;
+  sessionId: string | undefined;
+  #version: string | undefined;
+  readonly #endpoint: Endpoint;
+  readonly #clock: Clock;
+  readonly #end: (why: Error) => void;
+  readonly #closing = new AbortController();
+  /** What ends the POST of each request that is under way. */
+  readonly #underWay = new Map<string | number, AbortController>();
+  #closed: Promise<void> | undefined;
+
+  constructor(endpoint: Endpoint, clock: Clock) {
+    this.#endpoint = endpoint;
+    this.#clock = clock;
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  start(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  setProtocolVersion(version: string): void {
+    this.#version = version;
+  }
+
+  async send(message: JSONRPCMessage, options?: TransportSendOptions): Promise<void> {
+    const exchange = this.next;
+    this.next = undefined;
+    const request = "method" in message && "id" in message ? message : undefined;
+    const stop = new AbortController();
+    const abort = () => stop.abort(new ConnectionClosedError());
+    const asked = options?.requestSignal;
+    const signals = [this.#closing.signal, ...(asked ? [asked] : [])];
+    for (const signal of signals) {
+      signal.addEventListener("abort", abort, { once: true });
+      if (signal.aborted) abort();
+    }
+    if (request) this.#underWay.set(request.id, stop);
+    const done = () => {
+      for (const signal of signals) signal.removeEventListener("abort", abort);
+      if (request) this.#underWay.delete(request.id);
+    };
+    let streams = false;
+    try {
+      streams = await this.#post(message, request, exchange, stop.signal, done);
+      if ("method" in message && message.method === "notifications/cancelled") this.#cancelled(message.params);
+    } finally {
+      if (!streams) done();
+    }
+  }
+
+  /** Ends the session. Resolves when the server was told, or does not listen. */
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    const { sessionId } = this;
+    this.sessionId = undefined;
+    const why = new ConnectionClosedError();
+    this.#closing.abort(why);
+    this.#end(why);
+    this.onclose?.();
+    if (sessionId === undefined) return;
+    const limit = new AbortController();
+    const timer = this.#clock.after(FAREWELL, () => limit.abort(why), { background: true });
+    try {
+      const headers = { ...this.#common(), "mcp-session-id": sessionId };
+      const { body } = await ask(this.#endpoint, "DELETE", this.#endpoint.url, { headers, signal: limit.signal });
+      await body.dump();
+    } catch {
+      // A session that cannot be ended expires.
+    } finally {
+      timer[Symbol.dispose]();
+    }
+  }
+
+  /** Sends a message. True when its answer is a stream that goes on after this has settled. */
+  async #post(
+    message: JSONRPCMessage,
+    request: JSONRPCRequest | undefined,
+    exchange: Exchange | undefined,
+    signal: AbortSignal,
+    done: () => void,
+  ): Promise<boolean> {
+    const { url, longestMessage } = this.#endpoint;
+    const begins = request?.method === "initialize";
+    const session = begins ? undefined : this.sessionId;
+    const answer = await ask(this.#endpoint, "POST", url, {
+      headers: {
+        ...this.#common(),
+        "content-type": "application/json",
+        accept: "application/json, text/event-stream",
+        ...(session !== undefined && { "mcp-session-id": session }),
+        ...requestHeaders(request),
+      },
+      body: JSON.stringify(message),
+      signal,
+      exchange,
+    });
+    const { status, headers, body } = answer;
+    if (status < 200 || status >= 300) {
+      await this.#refused(answer, request, exchange, session);
+      return false;
+    }
+    if (begins) this.sessionId = single(headers["mcp-session-id"]);
+    if (!request || status === 202) {
+      await body.dump();
+      if (request) throw new UnusableAnswerError("it accepted a request and promised no answer (HTTP 202)");
+      if ("method" in message && message.method === "notifications/initialized") void this.#listen();
+      return false;
+    }
+    const type = (single(headers["content-type"]) ?? "").split(";", 1)[0]?.trim().toLowerCase();
+    if (type === "text/event-stream") {
+      void this.#follow(request, exchange, answer, signal).finally(done);
+      return true;
+    }
+    let text: string;
+    try {
+      text = await textOf(answer, longestMessage, exchange);
+    } catch (error) {
+      throw broken(url, error);
+    }
+    if (type !== "application/json")
+      throw new UnusableAnswerError(
+        `it answered with ${type === "" ? "no content type" : String(type)} instead of JSON`,
+      );
+    const messages = [parsed(text)].flat();
+    for (const one of messages) if (one) this.onmessage?.(one);
+    if (!messages.some((one) => one && answers(one, request)))
+      throw new UnusableAnswerError("its answer is no JSON-RPC message, or belongs to another request");
+    return false;
+  }
+
+  async #refused(
+    answer: HttpAnswer,
+    request: JSONRPCRequest | undefined,
+    exchange: Exchange | undefined,
+    session: string | undefined,
+  ): Promise<void> {
+    const { error, text } = await refusalOf(answer);
+    if (session !== undefined && (answer.status === 404 || speaksOfSession(answer.status, text))) {
+      this.sessionId = undefined;
+      this.#end(new SessionLostError());
+      throw new SessionLostError();
+    }
+    const speaks = answer.status < 500 && answer.status !== 401 && answer.status !== 429 && exchange && request;
+    // A refusal that speaks JSON-RPC is the server's answer. Before the session stands, others judge it.
+    const spoken = speaks ? [parsed(text)].flat()[0] : undefined;
+    if (!speaks || !spoken || !("error" in spoken)) throw error;
+    // In the modern era it names the request; otherwise it comes from a server that did not understand it.
+    if ("mcp-method" in requestHeaders(request) && !answers(spoken, request)) throw error;
+    this.onmessage?.({ ...spoken, id: request.id });
+  }
+
+  /** Reads the stream that answers a request, and takes it up again where it broke off if the server can do that. */
+  async #follow(
+    request: JSONRPCRequest,
+    exchange: Exchange | undefined,
+    first: HttpAnswer,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let stream: HttpAnswer | undefined = first;
+    let last: string | undefined;
+    let pause = FIRST_PAUSE;
+    let problem: unknown;
+    for (let resumes = 0; ; resumes++) {
+      try {
+        for await (const event of this.#events(stream, exchange)) {
+          last = event.id ?? last;
+          pause = event.retry ?? pause;
+          const message = this.#take(event);
+          if (message && answers(message, request)) return;
+        }
+      } catch (error) {
+        problem = error;
+      }
+      if (signal.aborted) return;
+      if (last === undefined || resumes === MOST_RESUMES || problem instanceof UnusableAnswerError) break;
+      await sleep(this.#clock, Math.min(pause, LONGEST_PAUSE), { signal });
+      try {
+        stream = await this.#open(signal, last);
+      } catch {
+        if (signal.aborted) return;
+        break;
+      }
+      if (!stream) break;
+    }
+    const why = problem instanceof UnusableAnswerError ? problem : streamEnded(problem);
+    endRequest(this, request.id, exchange, why);
+  }
+
+  /** The stream for what the server says of its own accord. Not every server has one. */
+  async #listen(): Promise<void> {
+    const { signal } = this.#closing;
+    let last: string | undefined;
+    let pause = FIRST_PAUSE;
+    for (;;) {
+      try {
+        const stream = await this.#open(signal, last);
+        if (!stream) return;
+        pause = FIRST_PAUSE;
+        for await (const event of this.#events(stream, undefined)) {
+          last = event.id ?? last;
+          pause = event.retry ?? pause;
+          this.#take(event);
+        }
+      } catch {
+        pause = Math.min(2 * pause, LONGEST_PAUSE);
+      }
+      await sleep(this.#clock, Math.min(pause, LONGEST_PAUSE), { signal, background: true });
+      if (signal.aborted) return;
+    }
+  }
+
+  /** Undefined where the server has no such stream. */
+  async #open(signal: AbortSignal, last: string | undefined): Promise<HttpAnswer | undefined> {
+    const { sessionId } = this;
+    const answer = await ask(this.#endpoint, "GET", this.#endpoint.url, {
+      headers: {
+        ...this.#common(),
+        accept: "text/event-stream",
+        ...(sessionId !== undefined && { "mcp-session-id": sessionId }),
+        ...(last !== undefined && { "last-event-id": last }),
+      },
+      signal,
+    });
+    if (answer.status === 200) return answer;
+    await answer.body.dump();
+    if (answer.status >= 500 || answer.status === 429) throw new ConnectionBrokenError("no stream now");
+    return undefined;
+  }
+
+  #events(stream: HttpAnswer | undefined, exchange: Exchange | undefined): AsyncGenerator<ServerEvent> {
+    const body = (stream?.body ?? []) as AsyncIterable<Buffer>;
+    return eventsOf(body, this.#endpoint.longestMessage, (bytes) => exchange?.moved(bytes));
+  }
+
+  #take({ type, data }: ServerEvent): JSONRPCMessage | undefined {
+    if (type !== "message" || data === "") return undefined;
+    const message = [parsed(data)].flat()[0];
+    if (message) this.onmessage?.(message);
+    return message;
+  }
+
+  /** The server was told; its answer is not waited for any more. */
+  #cancelled(params: unknown): void {
+    const { requestId } = (params ?? {}) as { requestId?: string | number };
+    if (requestId !== undefined) this.#underWay.get(requestId)?.abort(new ConnectionClosedError());
+  }
+
+  #common(): Record<string, string> {
+    return this.#version === undefined ? {} : { "mcp-protocol-version": this.#version };
+  }
+}
+
+function streamEnded(cause: unknown): ConnectionBrokenError {
+  return new ConnectionBrokenError("its stream ended before the answer came", cause);
+}
+
+function answers(message: JSONRPCMessage, { id }: JSONRPCRequest): boolean {
+  return !("method" in message) && String(message.id) === String(id);
+}
+
+function parsed(text: string): JSONRPCMessage | JSONRPCMessage[] | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (Array.isArray(value)) return value.filter((one) => isMessage(one));
+    return isMessage(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Many servers answer 400 where the protocol wants a 404, and name no request as they looked at none. */
+function speaksOfSession(status: number, text: string): boolean {
+  if (status !== 400) return false;
+  const spoken = [parsed(text)].flat()[0];
+  if (!spoken || !("error" in spoken) || (spoken.id !== null && spoken.id !== undefined)) return false;
+  return /session|initiali[sz]ed/i.test(spoken.error.message);
+}
+
+function single(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
+}

@@ -1,0 +1,124 @@
+import type { JSONRPCMessage } from "@modelcontextprotocol/client";
+import type { Channel, Exchange } from "../channel.ts";
+import { ConnectionBrokenError, ConnectionClosedError, NotConnectedError } from "../errors.ts";
+import { isMessage } from "../message.ts";
+import { ask, broken, refusalOf, type Endpoint } from "./http-client.ts";
+import { eventsOf } from "./event-stream.ts";
+
+/** The HTTP+SSE of 2024: one stream with everything the server says; what it is told is posted to an address it names. */
+export class SseChannel implements Channel {
+  onmessage?: Channel["onmessage"];
+  onerror?: Channel["onerror"];
+  onclose?: Channel["onclose"];
+  next: Exchange | undefined;
+  readonly ended: Promise<Error>;
+  readonly #endpoint: Endpoint;
+  readonly #end: (why: Error) => void;
+  readonly #closing = new AbortController();
+  /** Where messages are posted. */
+  #to: string | undefined;
+  #version: string | undefined;
+  #over = false;
+  /** The stream carries the answers of all requests: its bytes are the progress of each of them. */
+  readonly #waiting = new Map<string | number, Exchange>();
+
+  constructor(endpoint: Endpoint) {
+    this.#endpoint = endpoint;
+    const { promise, resolve } = Promise.withResolvers<Error>();
+    this.ended = promise;
+    this.#end = resolve;
+  }
+
+  async start(): Promise<void> {
+    const { url } = this.#endpoint;
+    const answer = await ask(this.#endpoint, "GET", url, {
+      headers: { accept: "text/event-stream" },
+      signal: this.#closing.signal,
+    });
+    if (answer.status !== 200) throw (await refusalOf(answer)).error;
+    const { promise: named, resolve, reject } = Promise.withResolvers<void>();
+    void this.#read(answer.body as AsyncIterable<Buffer>, resolve, reject);
+    await named;
+  }
+
+  setProtocolVersion(version: string): void {
+    this.#version = version;
+  }
+
+  async send(message: JSONRPCMessage): Promise<void> {
+    const exchange = this.next;
+    this.next = undefined;
+    if (this.#to === undefined || this.#over) throw new ConnectionBrokenError("its stream has ended");
+    const id = "method" in message && "id" in message ? message.id : undefined;
+    if (id !== undefined && exchange) this.#waiting.set(id, exchange);
+    try {
+      const answer = await ask(this.#endpoint, "POST", this.#to, {
+        headers: {
+          "content-type": "application/json",
+          ...(this.#version !== undefined && { "mcp-protocol-version": this.#version }),
+        },
+        body: JSON.stringify(message),
+        signal: this.#closing.signal,
+        exchange,
+      });
+      if (answer.status < 200 || answer.status >= 300) throw (await refusalOf(answer)).error;
+      await answer.body.dump();
+    } catch (error) {
+      if (id !== undefined) this.#waiting.delete(id);
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    this.#closing.abort(new ConnectionClosedError());
+    this.#finish(new ConnectionClosedError());
+    return Promise.resolve();
+  }
+
+  async #read(body: AsyncIterable<Buffer>, named: () => void, failed: (error: Error) => void): Promise<void> {
+    const { url, longestMessage } = this.#endpoint;
+    let why: Error = new ConnectionBrokenError("its stream ended");
+    try {
+      const moved = (bytes: number) => this.#waiting.forEach((exchange) => exchange.moved(bytes));
+      for await (const { type, data } of eventsOf(body, longestMessage, moved)) {
+        if (type === "endpoint") {
+          this.#to = this.#placeOf(data);
+          named();
+        } else if (type === "message") this.#take(data);
+      }
+    } catch (error) {
+      why = broken(url, error);
+    }
+    failed(why);
+    this.#finish(why);
+  }
+
+  #placeOf(data: string): string {
+    const { url } = this.#endpoint;
+    const place = URL.parse(data, url);
+    // Credentials go to the server that was named, and nowhere else.
+    if (place?.origin !== new URL(url).origin)
+      throw new NotConnectedError("it wants messages to be posted to another server, which is refused");
+    return place.href;
+  }
+
+  #take(data: string): void {
+    let message: unknown;
+    try {
+      message = JSON.parse(data);
+    } catch {
+      return;
+    }
+    if (!isMessage(message)) return;
+    if (!("method" in message) && message.id !== undefined && message.id !== null) this.#waiting.delete(message.id);
+    this.onmessage?.(message);
+  }
+
+  #finish(why: Error): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#closing.abort(why);
+    this.#end(why);
+    this.onclose?.();
+  }
+}

@@ -1,0 +1,213 @@
+import { isAbsolute, resolve } from "node:path";
+import {
+  InvalidProfileError,
+  describeError,
+  resolveSecret,
+  type AddressGuard,
+  type Clock,
+  type ConnectInit,
+  type Log,
+  type Secret,
+  type SecretContext,
+} from "@davpool/core";
+import type { Channel } from "./channel.ts";
+import type { Opening } from "./connection.ts";
+import type { Eras } from "./eras.ts";
+import { ConnectionClosedError, UnusableAnswerError } from "./errors.ts";
+import { httpAgent } from "./http/agent.ts";
+import { bearer } from "./http/authorization.ts";
+import { ClientCredentials } from "./http/client-credentials.ts";
+import { HttpChannel } from "./http/http-channel.ts";
+import { SseChannel } from "./http/sse-channel.ts";
+import { Link, type LinkSettings } from "./link.ts";
+import { problemAt } from "./problem.ts";
+import { argv } from "./profile.ts";
+import { StdioChannel } from "./stdio/stdio-channel.ts";
+import type { McpEvent, McpProfile } from "./wire.ts";
+
+/** What all servers of a pool have in common. */
+export interface TransportSettings {
+  /** How davpool calls itself. */
+  readonly name: string;
+  readonly version: string;
+  /** Milliseconds, as all durations here. */
+  readonly startTimeout: number;
+  readonly connectTimeout: number;
+  readonly probeTimeout: number;
+  readonly grace: number;
+  readonly firstPause: number;
+  readonly longestPause: number;
+  /** Bytes. */
+  readonly longestMessage: number;
+}
+
+/** Where everything comes from that a session needs. */
+export interface OpeningParts {
+  readonly settings: TransportSettings;
+  readonly eras: Eras;
+  readonly secrets: SecretContext;
+  readonly addresses: AddressGuard;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+  readonly emit: (event: McpEvent) => void;
+}
+
+type Begin = (channel: Channel, prior?: { readonly kind: "legacy" }) => Promise<Link>;
+
+/** How sessions with one server begin: as processes, or over HTTP. */
+export function openingOf(profile: McpProfile, init: ConnectInit, parts: OpeningParts): Opening {
+  const { settings, eras, random } = parts;
+  const { serverId, era = "auto" } = profile;
+  const server = profile.url ?? JSON.stringify([argv(profile), profile.cwd]);
+  const linked: LinkSettings = {
+    name: settings.name,
+    version: settings.version,
+    probeTimeout: settings.probeTimeout,
+    notified: (method, params) =>
+      parts.emit({ serverId, partition: init.partition, method, ...(params && { params }) }),
+  };
+  const begin: Begin = async (channel, prior) => {
+    const link = await Link.open(channel, era, prior ?? eras.known(server), linked);
+    eras.learn(server, link.verdict);
+    return link;
+  };
+  const common = {
+    serverId,
+    doubt: () => eras.forget(server),
+    startTimeout: settings.startTimeout,
+    firstPause: settings.firstPause,
+    longestPause: settings.longestPause,
+    random,
+  };
+  return profile.url === undefined
+    ? { ...common, ...ofCommand(profile, server, init, parts, begin) }
+    : { ...common, ...ofAddress(profile, profile.url, init, parts, begin) };
+}
+
+type OwnPart = Pick<Opening, "open" | "problem" | "release" | "costly">;
+
+function ofCommand(profile: McpProfile, server: string, init: ConnectInit, parts: OpeningParts, begin: Begin): OwnPart {
+  const { settings, eras, secrets, clock, log } = parts;
+  if (init.credentials)
+    throw new InvalidProfileError(profile.serverId, [
+      "command: credentials of a principal cannot be given to a process that all share; give the server a url, or put what it needs into env.",
+    ]);
+  const [program, ...args] = argv(profile);
+  const { baseDirectory } = secrets;
+  const cwd = profile.cwd === undefined ? baseDirectory : resolve(baseDirectory, profile.cwd);
+  // A path counts from the configuration's folder, wherever the process runs; a bare name is looked for in PATH.
+  const path = /[\\/]/.test(program) && !isAbsolute(program) ? resolve(baseDirectory, program) : program;
+  return {
+    costly: true,
+    release: () => Promise.resolve(),
+    problem: (error) => describeError(error),
+    async open(signal) {
+      const found = await resolveAll(profile.env, secrets, signal);
+      const { PATH, HOME } = secrets.environment;
+      const env = { ...(PATH !== undefined && { PATH }), ...(HOME !== undefined && { HOME }), ...found };
+      const channel = () =>
+        new StdioChannel(
+          { program: path, args, env, cwd },
+          {
+            serverId: profile.serverId,
+            clock,
+            log,
+            longestMessage: settings.longestMessage,
+            grace: settings.grace,
+            secrets: Object.values(found),
+          },
+        );
+      const first = channel();
+      try {
+        return await started(first, () => begin(first), signal, true);
+      } catch (error) {
+        if (signal.aborted || profile.era === "modern") throw error;
+        const second = channel();
+        if (error instanceof UnusableAnswerError && eras.known(server)?.kind === "modern") {
+          // It was replaced by a program of the older era.
+          eras.forget(server);
+          return await started(second, () => begin(second), signal, true);
+        }
+        if (!first.puzzled) throw error;
+        // Servers of the older era may end when the first thing they hear is not `initialize`.
+        return await started(second, () => begin(second, { kind: "legacy" }), signal, true);
+      }
+    },
+  };
+}
+
+function ofAddress(profile: McpProfile, url: string, init: ConnectInit, parts: OpeningParts, begin: Begin): OwnPart {
+  const { settings, secrets, clock, addresses } = parts;
+  const added = init.origin === "added";
+  // An address that needs no lookup is judged here, a name when it is looked up.
+  if (added) addresses.connecting(new URL(url));
+  const agent = httpAgent(settings.connectTimeout, added ? addresses.lookup : undefined);
+  const { oauth } = profile;
+  const authorization =
+    oauth && init.credentials?.token === undefined
+      ? new ClientCredentials(oauth, url, () => resolveSecret(oauth.clientSecret, secrets, init.signal), agent, clock)
+      : bearer(init.credentials?.token);
+  return {
+    costly: false,
+    release: () => agent.destroy(),
+    problem: (error) => problemAt(url, error),
+    async open(signal) {
+      const found = await resolveAll(profile.headers, secrets, signal);
+      const headers = {
+        "user-agent": `${settings.name}/${settings.version}`,
+        ...Object.fromEntries(Object.entries(found).map(([name, value]) => [name.toLowerCase(), value])),
+      };
+      const endpoint = { url, agent, authorization, headers, longestMessage: settings.longestMessage };
+      const old = profile.transport === "sse";
+      const channel = old ? new SseChannel(endpoint) : new HttpChannel(endpoint, clock);
+      return started(channel, () => begin(channel, old ? { kind: "legacy" } : undefined), signal, false);
+    },
+  };
+}
+
+/**
+ * Begins a session on a channel, and closes the channel if that fails or takes too long. A process that was greeted from
+ * memory has said nothing yet, so it is asked.
+ */
+async function started(
+  channel: Channel,
+  begin: () => Promise<Link>,
+  signal: AbortSignal,
+  asked: boolean,
+): Promise<Link> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason as Error);
+  signal.addEventListener("abort", abort, { once: true });
+  if (signal.aborted) abort();
+  const beginning = (async () => {
+    const link = await begin();
+    if (asked && link.era === "modern") await link.ping(signal);
+    return link;
+  })();
+  beginning.catch(() => {});
+  let ended: Error | undefined;
+  void channel.ended.then((why) => (ended = why));
+  try {
+    return await Promise.race([beginning, aborted]);
+  } catch (error) {
+    // How a process ended says more than that it did; that this side closed a channel says nothing.
+    const why = signal.aborted || ended instanceof ConnectionClosedError ? error : (ended ?? error);
+    await channel.close();
+    throw why;
+  } finally {
+    aborted.catch(() => {});
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+async function resolveAll(
+  values: Readonly<Record<string, Secret>> = {},
+  context: SecretContext,
+  signal: AbortSignal,
+): Promise<Readonly<Record<string, string>>> {
+  const found = Object.entries(values).map(
+    async ([name, secret]) => [name, await resolveSecret(secret, context, signal)] as const,
+  );
+  return Object.fromEntries(await Promise.all(found));
+}

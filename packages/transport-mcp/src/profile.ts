@@ -1,0 +1,115 @@
+import {
+  ForbiddenAddressError,
+  InvalidProfileError,
+  hostOf,
+  isLoopback,
+  type SecurityRules,
+  type ServerOrigin,
+} from "@davpool/core";
+import type { McpProfile } from "./wire.ts";
+
+/** Fields that mean something to a process only, and to an address only. */
+const OF_COMMANDS = ["args", "env", "cwd"] as const;
+const OF_ADDRESSES = ["transport", "token", "headers", "oauth"] as const;
+/** What davpool itself says in headers. */
+const OWN_HEADERS = /^(?:mcp-.*|content-.*|accept|host|connection|transfer-encoding|last-event-id)$/i;
+
+/**
+ * Judges a profile beyond what its schema can say.
+ * @returns warnings for the operator.
+ * @throws InvalidProfileError, ForbiddenAddressError
+ */
+export function admit(profile: McpProfile, origin: ServerOrigin, security: SecurityRules): readonly string[] {
+  const { serverId, command, url } = profile;
+  const refuse = (...problems: readonly string[]) => {
+    throw new InvalidProfileError(serverId, problems);
+  };
+  // First of all: what a caller wrote must never run.
+  if (origin === "added" && (command !== undefined || OF_COMMANDS.some((field) => profile[field] !== undefined)))
+    refuse("command: only the operator's configuration may name a command to run; give url instead.");
+  if (command === undefined && url === undefined)
+    refuse("is neither a command nor an address; give command to run a server here, or url to reach one.");
+  if (command !== undefined && url !== undefined)
+    refuse("has both command and url; a server is run here or reached over HTTP, so give one of them.");
+  const problems = url === undefined ? ofCommand(profile) : ofAddress(profile, url);
+  if (problems.length > 0) refuse(...problems);
+  return url === undefined ? [] : clearances(profile, new URL(url), origin, security);
+}
+
+/** The program and its arguments. */
+export function argv({ command, args = [] }: McpProfile): readonly [string, ...string[]] {
+  const [program = "", ...first] = typeof command === "string" ? [command] : (command ?? []);
+  return [program, ...first, ...args];
+}
+
+function ofCommand(profile: McpProfile): readonly string[] {
+  const problems = OF_ADDRESSES.filter((field) => profile[field] !== undefined).map(
+    (field) => `${field}: belongs to a server with a url; what a command needs to know goes into env.`,
+  );
+  const [program] = argv(profile);
+  if (program.trim() === "") problems.push("command: names no program.");
+  else if (
+    typeof profile.command === "string" &&
+    profile.args === undefined &&
+    /\s/.test(program) &&
+    !/[\\/]/.test(program)
+  )
+    problems.push(
+      `command: ${JSON.stringify(program)} is one program of this name, as no shell takes it apart; write ${JSON.stringify(program.trim().split(/\s+/))}.`,
+    );
+  for (const name of Object.keys(profile.env ?? {}))
+    if (name === "" || /[=\0]/.test(name)) problems.push(`env: ${JSON.stringify(name)} is no name of a variable.`);
+  return problems;
+}
+
+function ofAddress(profile: McpProfile, address: string): readonly string[] {
+  const problems = OF_COMMANDS.filter((field) => profile[field] !== undefined).map(
+    (field) => `${field}: belongs to a server with a command; this one has a url.`,
+  );
+  const url = URL.parse(address);
+  if (!url || (url.protocol !== "http:" && url.protocol !== "https:"))
+    problems.push(`url: ${JSON.stringify(shown(address))} is not an http: or https: URL.`);
+  else if (url.username !== "" || url.password !== "")
+    problems.push("url: must not hold credentials; give token, headers or oauth.");
+  else if (url.hash !== "") problems.push("url: must not have a fragment.");
+  const { token, headers = {}, oauth, transport, era } = profile;
+  const names = Object.keys(headers);
+  for (const name of names) {
+    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) problems.push(`headers: ${JSON.stringify(name)} is no name of a header.`);
+    else if (OWN_HEADERS.test(name)) problems.push(`headers: ${name} is set by the protocol and cannot be given.`);
+  }
+  const proofs = [token !== undefined, oauth !== undefined, names.some((name) => /^authorization$/i.test(name))];
+  if (proofs.filter(Boolean).length > 1)
+    problems.push("token, oauth and the header authorization say the same thing; give one of them.");
+  if (transport === "sse" && era === "modern")
+    problems.push("era: the HTTP+SSE of 2024 has no modern era; leave transport or era out.");
+  if (oauth) problems.push(...ofOAuth(oauth));
+  return problems;
+}
+
+function ofOAuth({ tokenUrl, issuer }: NonNullable<McpProfile["oauth"]>): readonly string[] {
+  if ((tokenUrl === undefined) === (issuer === undefined))
+    return ["oauth: give either tokenUrl, the token endpoint, or issuer, whose metadata names it."];
+  const url = URL.parse(tokenUrl ?? issuer ?? "");
+  const safe = url && (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(hostOf(url))));
+  return safe ? [] : [`oauth.${tokenUrl === undefined ? "issuer" : "tokenUrl"}: must be an https: URL.`];
+}
+
+function clearances(profile: McpProfile, url: URL, origin: ServerOrigin, security: SecurityRules): readonly string[] {
+  const secret = [profile.token, profile.headers, profile.oauth].some((part) => part !== undefined);
+  if (!secret || url.protocol === "https:" || isLoopback(hostOf(url)) || security.allowCleartext) return [];
+  if (origin === "added")
+    throw new ForbiddenAddressError(
+      url.origin,
+      "credentials would cross the network in clear",
+      "Use https:, or ask the operator to set security.allowCleartext.",
+    );
+  return [
+    `Server "${profile.serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`,
+  ];
+}
+
+/** An address for a message, without what may be credentials in it. */
+function shown(url: string): string {
+  return url.replace(/\/\/[^/@]*@/, "//…@").slice(0, 200);
+}

@@ -1,0 +1,16 @@
+export { McpServerPool } from "./server-pool.ts";
+export type { McpServerInput, McpServerPoolOptions } from "./options.ts";
+export type { Strategy, StrategyName } from "./strategy.ts";
+export type { McpServerPoolEvents } from "./events.ts";
+export type { McpServerInfo, McpServerPoolStats, McpServerState } from "./reports.ts";
+export type { Entries, Payloads, RequestOptions, RequestType, Results } from "./requests.ts";
+export {
+  DuplicateTaskError,
+  McpAnswerError,
+  QueueClosedError,
+  ServerRefusedError,
+  UnknownToolError,
+} from "./errors.ts";
+export { WorkQueue } from "./work-queue/work-queue.ts";
+export type { TaskListener, TaskRunner, WorkQueueOptions, WorkQueueStats } from "./work-queue/work-queue.ts";
+export type { TaskInfo, TaskOptions, TaskStatus } from "./work-queue/task.ts";

@@ -1,0 +1,97 @@
+import type { HealthSnapshot, PoolStats, ServerStatus } from "@davpool/core";
+import type { WorkQueueStats } from "./work-queue/work-queue.ts";
+
+/** `offline`: it takes no requests until it has recovered. `disabled`: its profile says so. */
+export type McpServerState = "online" | "degraded" | "offline" | "disabled";
+
+/** One server of a pool, without its secrets. */
+export interface McpServerInfo {
+  readonly id: string;
+  /** Where it is, or what is run. */
+  readonly target: string;
+  readonly status: McpServerState;
+  /** The pool tries no more to reach it: `reconnectAttempts` have failed. */
+  readonly givenUp: boolean;
+  /** 1 is the highest. */
+  readonly priority: number;
+  readonly weight: number;
+  readonly group: string | undefined;
+  /** Requests in flight. */
+  readonly activeTasks: number;
+  readonly stats: {
+    /** Attempts since it joined, lists included. */
+    readonly requestsSent: number;
+    readonly errors: number;
+    /** Milliseconds of the last answer. */
+    readonly responseTime: number | undefined;
+    /** Percentage of the last 24 hours, or since it joined, spent not offline. */
+    readonly uptime: number;
+  };
+  readonly health: HealthSnapshot | undefined;
+}
+
+export interface McpServerPoolStats {
+  readonly servers: number;
+  /** Servers that take requests and are well. */
+  readonly healthy: number;
+  readonly degraded: number;
+  readonly offline: number;
+  /** Tasks that have not ended. */
+  readonly tasks: number;
+  readonly queue: WorkQueueStats;
+  readonly strategy: string;
+  /** Requests, however many attempts each took. */
+  readonly requests: PoolStats["requestStats"];
+  /** Milliseconds, over all successful requests. */
+  readonly averageResponseTime: number;
+}
+
+const STATES = { healthy: "online", degraded: "degraded", unhealthy: "offline" } as const;
+
+export function serverInfo(status: ServerStatus): McpServerInfo {
+  const { serverId, profile, enabled, priority, group, health, inFlight, attempts } = status;
+  return {
+    id: serverId,
+    target: targetOf(profile),
+    status: enabled ? STATES[health.status] : "disabled",
+    givenUp: false,
+    priority,
+    weight: Number(profile["weight"] ?? 1),
+    group,
+    activeTasks: inFlight,
+    stats: {
+      requestsSent: attempts.total,
+      errors: attempts.failed,
+      responseTime: health.responseTime,
+      uptime: health.uptime,
+    },
+    health,
+  };
+}
+
+/** A server that is configured, and that the pool has given up. */
+export function givenUpInfo(server: {
+  readonly serverId: string;
+  readonly priority?: number;
+  readonly weight?: number;
+  readonly group?: string;
+}): McpServerInfo {
+  const { serverId, priority = 1, weight = 1, group } = server;
+  return {
+    id: serverId,
+    target: targetOf(server as object as Readonly<Record<string, unknown>>),
+    status: "offline",
+    givenUp: true,
+    priority,
+    weight,
+    group,
+    activeTasks: 0,
+    stats: { requestsSent: 0, errors: 0, responseTime: undefined, uptime: 0 },
+    health: undefined,
+  };
+}
+
+function targetOf(profile: Readonly<Record<string, unknown>>): string {
+  const { url, command, args } = profile as { url?: string; command?: string | readonly string[]; args?: string[] };
+  return url ?? [command ?? [], args ?? []].flat().join(" ");
+}

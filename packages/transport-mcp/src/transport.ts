@@ -1,0 +1,60 @@
+import {
+  AddressGuard,
+  type Clock,
+  type Log,
+  type SecretContext,
+  type SecurityRules,
+  type Transport,
+} from "@davpool/core";
+import { McpConnection } from "./connection.ts";
+import { Eras } from "./eras.ts";
+import { explain, judge } from "./failures.ts";
+import { learned, traitsOf } from "./methods.ts";
+import { openingOf, type TransportSettings } from "./opening.ts";
+import { admit } from "./profile.ts";
+import type { McpEvent, McpWire } from "./wire.ts";
+
+export interface TransportParts {
+  readonly settings: TransportSettings;
+  /** Milliseconds for which a server is believed to be of the older era. */
+  readonly legacyFor: number;
+  readonly security: SecurityRules;
+  readonly secrets: SecretContext;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly random: () => number;
+  /** Told what servers say outside of requests. */
+  readonly emit: (event: McpEvent) => void;
+}
+
+/** MCP servers as davpool sees them. */
+export function mcpTransport(parts: TransportParts): Transport<McpWire> {
+  const { security, clock, log } = parts;
+  const shared = {
+    ...parts,
+    eras: new Eras(clock, parts.legacyFor),
+    addresses: new AddressGuard(security.allowHosts),
+  };
+  return {
+    name: "mcp",
+    secretFields: ["token", "headers", "env", "oauth"],
+    async admit(profile, origin) {
+      const warnings = admit(profile, origin, security);
+      if (origin === "added" && profile.url !== undefined) await shared.addresses.admit(new URL(profile.url));
+      return warnings;
+    },
+    // oxlint-disable-next-line typescript/require-await -- what throws must reject
+    async connect(profile, init) {
+      // What was stored may be older than the rules.
+      admit(profile, init.origin, security);
+      return new McpConnection(openingOf(profile, init, shared), profile.maxConnections, init.clock, log, init.signal);
+    },
+    traits: traitsOf,
+    serves: ({ serverId }, { servers }) => servers?.has(serverId) ?? true,
+    judge: (response) => judge(response, clock),
+    explain,
+    affinity: learned,
+    // Answers are read whole: nothing is held.
+    discard() {},
+  };
+}
