@@ -1,9 +1,10 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { join } from "node:path";
+import { bundleCommand } from "../../scripts/bundle-command.ts";
 import { Promises, defineBenchmark, type Report, type Surroundings } from "./benchmark.ts";
 import { McpHttp, PROTOCOL, type Answered, type ToolUse } from "./mcp-client.ts";
 import {
-  DAVPOOL,
   configured,
   processorTime,
   smallestOverStdio,
@@ -163,7 +164,9 @@ async function startTimes(
 ): Promise<{ readonly peer: number; readonly subject: number; readonly ratio: number }> {
   await using place = await configured(config);
   const peer = () => firstAnswer(smallestOverStdio(file), place.folder);
-  const subject = () => firstAnswer([DAVPOOL, "serve"], place.folder);
+  // As it is published.
+  const command = await bundleCommand(join(place.folder, "command"));
+  const subject = () => firstAnswer([command, "serve"], place.folder);
   const times: [number[], number[]] = [[], []];
   // Once without counting: then everything has been read from the disk.
   for (const start of [peer, subject]) await start();
