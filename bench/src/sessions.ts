@@ -44,7 +44,7 @@ export const sessions = defineBenchmark({
     users: { default: 100, meaning: "users with a session each, for times" },
     seconds: { default: 60, meaning: "time of their calls" },
     rate: { default: 200, meaning: "their calls in a second, together" },
-    long: { default: 28, meaning: "seconds of the long operation meanwhile" },
+    long: { default: 30, meaning: "seconds of the long operation meanwhile" },
     sessions: { default: 1_000, meaning: "sessions of as many users, for mix-ups and memory" },
     rounds: { default: 5, meaning: "rounds of mixed calls in each" },
     idle: { default: 60, meaning: "seconds without use after which their sessions end" },
@@ -80,7 +80,11 @@ async function measureUsers(
   await using slow = await createWebDavServer();
   slow.tree.write(FILE, CONTENT);
   await slow.inject({ kind: "delay", ms: long * 1_000, methods: ["GET"] });
-  await using davpool = await startDavpool(configuration(servers, slow.url, { timeout: 30_000 }, everybody.tokens));
+  // The usual limit is just as long as the operation.
+  const limits = { operationTimeout: "60s" };
+  await using davpool = await startDavpool(
+    configuration(servers, slow.url, { timeout: 60_000 }, everybody.tokens, limits),
+  );
   const outcomes = new Outcomes();
   const members = everybody.people.map((person, number) => new Member(davpool.url, number, person, outcomes));
   const [patient, ...others] = members as [Member, ...Member[]];

@@ -7,66 +7,7 @@ import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/cli
 import { expect, test } from "vitest";
 import { createToken } from "./identity/index.ts";
 import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts";
-
-interface HttpProcess extends AsyncDisposable {
-  readonly pid: number;
-  readonly url: string;
-  write(config: object): Promise<void>;
-  kill(signal: NodeJS.Signals): void;
-  /** Resolves when a log line that holds `text` is written, from now on. */
-  logged(text: string): Promise<void>;
-  readonly exit: Promise<number>;
-  readonly stderr: () => string;
-}
-
-/** Runs `davpool serve --http` as an operator would. */
-async function startHttp(config: object, ...parameters: readonly string[]): Promise<HttpProcess> {
-  const folder = await temporaryFolder();
-  const file = join(folder.path, "davpool.config.json");
-  const write = (written: object) => writeFile(file, JSON.stringify({ store: "memory", ...written }));
-  await write(config);
-  const child = spawn(process.execPath, [BIN, "serve", "--http", "--port", "0", ...parameters], {
-    cwd: folder.path,
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let stderr = "";
-  const looking = new Set<() => void>();
-  child.stderr.on("data", (chunk: Buffer) => {
-    stderr += chunk.toString();
-    for (const look of looking) look();
-  });
-  const exit = once(child, "exit").then(([code]) => code as number);
-  const found = <T>(look: () => T | undefined): Promise<T> =>
-    new Promise((resolve, reject) => {
-      const again = () => {
-        const value = look();
-        if (value === undefined) return;
-        looking.delete(again);
-        resolve(value);
-      };
-      looking.add(again);
-      again();
-      void exit.then(() => reject(new Error(`davpool ended:\n${stderr}`)));
-    });
-  const url = await found(() => /at (http:\/\/[^ ]+\/mcp)\./.exec(stderr)?.[1]);
-  return {
-    pid: child.pid as number,
-    url,
-    write,
-    kill: (signal) => void child.kill(signal),
-    logged(text) {
-      const from = stderr.length;
-      return found(() => (stderr.includes(text, from) ? true : undefined)).then(() => undefined);
-    },
-    exit,
-    stderr: () => stderr,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGKILL");
-      await exit;
-      await folder[Symbol.asyncDispose]();
-    },
-  };
-}
+import { startHttpProcess } from "./testing/http-process.test-support.ts";
 
 async function connect(url: string, token?: string): Promise<Client> {
   const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode: "auto" } });
@@ -76,6 +17,7 @@ async function connect(url: string, token?: string): Promise<Client> {
 }
 
 const poolOf = (...urls: readonly string[]) => ({
+  store: "memory",
   pools: {
     files: { transport: "webdav", servers: urls.map((url, index) => ({ serverId: `s${index + 1}`, url })) },
   },
@@ -87,7 +29,7 @@ test("SIGHUP takes up new servers and new tokens, and a file that is wrong chang
   const [alice, bob] = [createToken(), createToken()];
   const identity = (...tokens: readonly object[]) => ({ identity: { tokens } });
   const first = { principal: "alice", hash: alice.hash };
-  await using davpool = await startHttp({ ...poolOf(one.url), ...identity(first) });
+  await using davpool = await startHttpProcess({ ...poolOf(one.url), ...identity(first) });
   const client = await connect(davpool.url, alice.token);
   const servers = async () => {
     const { structuredContent } = await client.callTool({ name: "dav_pool_stats", arguments: {} });
@@ -103,7 +45,7 @@ test("SIGHUP takes up new servers and new tokens, and a file that is wrong chang
   expect(await servers()).toBe(2);
   await (await connect(davpool.url, bob.token)).close();
 
-  await davpool.write({ pools: { files: { transport: "webdaf" } } });
+  await davpool.write({ store: "memory", pools: { files: { transport: "webdaf" } } });
   const refused = davpool.logged("the one in use stays");
   davpool.kill("SIGHUP");
   await refused;
@@ -114,7 +56,7 @@ test("SIGHUP takes up new servers and new tokens, and a file that is wrong chang
 test("--watch takes up what is written to the file", async () => {
   await using one = await createWebDavServer();
   await using two = await createWebDavServer();
-  await using davpool = await startHttp(poolOf(one.url), "--watch");
+  await using davpool = await startHttpProcess(poolOf(one.url), "--watch");
   const reloaded = davpool.logged("The configuration was reloaded (the file changed)");
   await davpool.write(poolOf(one.url, two.url));
   await reloaded;
@@ -126,7 +68,7 @@ test("--watch takes up what is written to the file", async () => {
 
 test("SIGTERM ends it in good order", async () => {
   await using one = await createWebDavServer();
-  await using davpool = await startHttp(poolOf(one.url));
+  await using davpool = await startHttpProcess(poolOf(one.url));
   const client = await connect(davpool.url);
   const held = await one.inject({ kind: "delay", ms: Infinity, methods: ["GET"] });
   const slow = client.callTool({ name: "dav_request", arguments: { method: "GET", path: "/" } });
@@ -144,7 +86,7 @@ test.each([
   [["--port", "99999"], 2, "0 to 65535"],
 ])("serve --http %j is refused", async (parameters, code, message) => {
   const folder = await temporaryFolder();
-  await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify({ store: "memory", ...poolOf() }));
+  await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify(poolOf()));
   const child = spawn(process.execPath, [BIN, "serve", "--http", ...parameters], { cwd: folder.path });
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
