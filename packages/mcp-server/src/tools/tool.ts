@@ -86,7 +86,8 @@ export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
     mayRead: annotations.readOnlyHint || source.safe !== undefined,
     definition: { name, title, description, inputSchema: plain(input), outputSchema: plain(output), annotations },
     run: async (written, call) => {
-      const checked = structuredClone(written ?? {});
+      // Defaults are filled in, and only at the top.
+      const checked: unknown = { ...(written as object | undefined) };
       const issues = check(checked);
       if (issues.length > 0) throw new InvalidArgumentsError(name, issues);
       const parameters = checked as Static<S>;
