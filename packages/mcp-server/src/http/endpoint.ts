@@ -93,11 +93,7 @@ export class McpEndpoint implements AsyncDisposable {
     await this.#listener(request, response);
   }
 
-  async #respond(
-    web: Request,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<Response> {
+  async #respond(web: Request, request: IncomingMessage, response: ServerResponse): Promise<Response> {
     const principal = this.#principals.get(request);
     try {
       const body = await this.#body(request);
@@ -133,13 +129,12 @@ export class McpEndpoint implements AsyncDisposable {
   async #route(exchange: Exchange, principal: Principal | undefined, response: ServerResponse): Promise<Response> {
     const { request, body, auth } = exchange;
     const options = { ...(body !== undefined && { parsedBody: body }), ...(auth && { authInfo: auth }) };
-    // What calls itself current is looked at there.
-    const current = request.headers.get("mcp-protocol-version") === CURRENT_PROTOCOL;
-    if (current || !(await isLegacyRequest(request, body)))
-      return this.#mismatch(exchange, principal) ?? this.#current.fetch(request, options);
-
     const { sessions } = this;
-    const id = request.headers.get("mcp-session-id");
+    // What calls itself current is looked at there; what names a session is of 2025.
+    const current = request.headers.get("mcp-protocol-version") === CURRENT_PROTOCOL;
+    const id = current ? null : request.headers.get("mcp-session-id");
+    if (current || (id === null && !(await isLegacyRequest(request, body))))
+      return this.#mismatch(exchange, principal) ?? this.#current.fetch(request, options);
     if (id !== null) {
       const session = sessions.find(id, principal?.name);
       // Somebody else's is not there either.

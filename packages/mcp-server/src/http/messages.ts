@@ -25,15 +25,7 @@ export async function readJson(request: IncomingMessage, limit: number): Promise
   const tooLarge = () =>
     new BadRequest(413, -32_000, `The request is larger than ${limit} bytes; see http.maxRequestSize.`);
   if (Number(request.headers["content-length"] ?? 0) > limit) throw tooLarge();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    size += chunk.byteLength;
-    if (size > limit) throw tooLarge();
-    chunks.push(chunk);
-  }
-  const [first] = chunks;
-  const bytes = chunks.length === 1 && first ? first : Buffer.concat(chunks, size);
+  const bytes = await readBytes(request, limit, tooLarge);
   if (!isModest(bytes))
     throw new BadRequest(
       400,
@@ -45,6 +37,26 @@ export async function readJson(request: IncomingMessage, limit: number): Promise
   } catch {
     throw new BadRequest(400, -32_700, "The request is no JSON.");
   }
+}
+
+/** By events, which cost half of what iterating does. */
+function readBytes(request: IncomingMessage, limit: number, tooLarge: () => BadRequest): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    request.on("data", (chunk: Buffer) => {
+      size += chunk.byteLength;
+      if (size <= limit) return void chunks.push(chunk);
+      request.pause();
+      reject(tooLarge());
+    });
+    request.once("end", () => {
+      const [first] = chunks;
+      resolve(chunks.length === 1 && first ? first : Buffer.concat(chunks, size));
+    });
+    request.once("error", reject);
+    request.once("close", () => reject(new Error("The client went away before its request had arrived.")));
+  });
 }
 
 /** Looked at before anything is made of it. Of what is no JSON it says nothing in particular. */
