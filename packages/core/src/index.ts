@@ -38,7 +38,7 @@ export * from "./plugin/tokens.ts";
 export { defaultFailoverPolicy } from "./failover/default-policy.ts";
 export { AddressGuard, hostOf, isLoopback } from "./security/address-guard.ts";
 export { openPools } from "./pool/open-pools.ts";
-export type { OpenOptions, OpenPools } from "./pool/open-pools.ts";
+export type { OpenOptions, OpenPools, Provider } from "./pool/open-pools.ts";
 export { DurationSchema, milliseconds } from "./time/duration.ts";
 export type { Duration } from "./time/duration.ts";
 export { createManualClock } from "./time/manual-clock.ts";

@@ -34,6 +34,11 @@ export interface Connection<W extends Wire = Wire> extends AsyncDisposable {
   probe(signal: AbortSignal): Promise<void>;
   /** True socket counts, cheap enough to be read often. */
   stats(): ConnectionStats;
+  /**
+   * Holds what cannot be made anew, such as the state of a session: it is kept until its caller is released, however long
+   * nobody uses it and however many there are. Read whenever it might be closed, so it may change.
+   */
+  readonly lasting?: boolean;
 }
 
 export interface ConnectionStats {
@@ -72,4 +77,10 @@ export interface Attempt {
    * the same hold. Granted like a retry: within `retryAttempts`, charged to the budget, and listed among the attempts.
    */
   resume(failure: Failure): boolean;
+  /**
+   * The server waits for the caller: the attempt's time stands still until this is disposed of; the call's deadline does
+   * not. Several waits may overlap. Every attempt of the engine's has it; one that a transport makes for itself, to ask
+   * a server something of its own, need not.
+   */
+  wait?(): Disposable;
 }

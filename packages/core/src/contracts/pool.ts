@@ -69,6 +69,14 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
   on<K extends keyof PoolEvents>(event: K, listener: (detail: PoolEvents[K]) => void): Disposable;
 
   /**
+   * Ends the connections that were kept for this caller alone, once their attempts have ended: for hosts whose session
+   * has ended. Such connections last until then, or until their server changes or leaves; a pool that gets other settings
+   * begins with new ones. Without effect on connections that the caller shares with others. Never rejects.
+   * @param caller as it was given with the calls.
+   */
+  release(caller: Caller): Promise<void>;
+
+  /**
    * Takes no more calls, lets those in flight end, then closes every connection.
    * @param drain milliseconds to wait for calls in flight. Default 5,000.
    */

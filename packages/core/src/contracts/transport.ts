@@ -25,6 +25,9 @@ export interface Transport<W extends Wire = Wire> {
    * The key under which the protocol needs connections inside one server to be kept apart, such as sessions. Health,
    * limits and latency belong to the server, connections to the partition. Default: `""` for every caller. Principals
    * with credentials of their own are kept apart by {@link CredentialSource.partition} whatever this says.
+   *
+   * A caller for whom it names one stays with the server where that connection is open, as long as that server can be
+   * asked: what the server keeps for it is nowhere else.
    */
   partition?(profile: W["profile"], caller: Caller): string;
   connect(profile: W["profile"], init: ConnectInit): Promise<Connection<W>>;

@@ -21,6 +21,8 @@ export interface AttemptParts<W extends Wire> {
   /** The caller's. */
   readonly signal: AbortSignal | undefined;
   readonly streamed: boolean;
+  /** The pool chose the server; nobody named it, and no lock did. */
+  readonly chosen: boolean;
   /** Asks the call for one more request on this attempt's server. */
   readonly resume: (attempt: RunningAttempt<W>, failure: Failure) => boolean;
   /** Told once, when the slot is free again. */
@@ -60,6 +62,13 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   /** The engine's own, and one for each body that still flows. */
   #holds = 1;
   #handedOver = false;
+  /** Under way, of those that {@link wait} began. */
+  #waits = 0;
+  /** When they began, on the clock's scale, and the time that was left then. */
+  #waitingSince = 0;
+  #left = 0;
+  /** Milliseconds that waits have taken, up to the one that is under way. */
+  #waited = 0;
   #released = false;
   #bodyFailure: Failure | undefined;
 
@@ -89,12 +98,17 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     return this.#abort.signal;
   }
   get elapsed(): number {
-    return this.#parts.clock.now() - this.startedAt;
+    const { clock } = this.#parts;
+    return (this.#waits > 0 ? this.#waitingSince : clock.now()) - this.startedAt - this.#waited;
+  }
+  /** Its server waits for the caller. */
+  get waiting(): boolean {
+    return this.#waits > 0;
   }
 
   /** Its caller's connection, which stays open until it has ended. */
   connection(): Connection<W> | Promise<Connection<W>> {
-    this.#kept ??= this.connections.take(this.server.partition(this.caller));
+    this.#kept ??= this.connections.take(this.server.partition(this.caller), this.#parts.chosen);
     return this.#kept.connection;
   }
 
@@ -110,11 +124,15 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     if (this.wasSent) return;
     this.wasSent = true;
     const { timeoutOnceSent, deadline } = this.#parts;
-    this.expiresAt = Math.min(this.startedAt + timeoutOnceSent, deadline);
+    const until = Math.min(this.startedAt + this.#waited + timeoutOnceSent, deadline);
+    if (this.waiting) this.#left = until - this.#waitingSince;
+    else this.expiresAt = until;
   }
 
   progress(bytes: number): void {
     const { clock, timeoutOnceSent, deadline, minimumRate } = this.#parts;
+    // While time stands still there is none to gain.
+    if (this.waiting) return;
     const now = clock.now();
     if (this.#handedOver) {
       this.expiresAt = now + this.server.profile.timeout;
@@ -124,6 +142,29 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
     // after it is cut like anything else.
     const bought = Math.min(this.expiresAt + bytes / minimumRate, now + timeoutOnceSent);
     this.expiresAt = Math.min(Math.max(this.expiresAt, bought), deadline);
+  }
+
+  wait(): Disposable {
+    if (this.#waits++ === 0) {
+      this.#waitingSince = this.#parts.clock.now();
+      this.#left = this.expiresAt - this.#waitingSince;
+      this.expiresAt = this.#handedOver ? Infinity : this.#parts.deadline;
+    }
+    let under = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (under && --this.#waits === 0) this.#goOn();
+        under = false;
+      },
+    };
+  }
+
+  /** Time runs again, as much of it as was left. */
+  #goOn(): void {
+    const { clock, deadline } = this.#parts;
+    const now = clock.now();
+    this.#waited += now - this.#waitingSince;
+    this.expiresAt = this.#handedOver ? now + this.#left : Math.min(now + this.#left, deadline);
   }
 
   hold(): (failure?: Failure) => void {

@@ -84,7 +84,7 @@ export class Call<W extends Wire, T> {
     this.#caller = options.caller ?? NOBODY;
     this.#request = request;
     this.#traits = parts.transport.traits(request);
-    this.#route = new Route(parts, this.#traits, this.#attempts);
+    this.#route = new Route(parts, this.#caller, this.#traits, this.#attempts);
     this.#startedAt = parts.clock.now();
     const time = options.deadline ?? parts.deadline;
     // What expires is noticed up to a tick late.
@@ -234,7 +234,8 @@ export class Call<W extends Wire, T> {
     const first = this.#attempt(server, begun);
     const patience = pause(deadlines, clock.now() + (hedging?.after ?? 0), this.#options.signal);
     const settled = await Promise.race([first, patience]);
-    if (settled !== undefined || running[0]?.ended) return first;
+    // One whose server waits for the caller is not slow.
+    if (settled !== undefined || running[0]?.ended || running[0]?.waiting) return first;
     this.#route.tried(server.serverId);
     if (!budget.withdraw()) return first;
     const other = this.#freeServer();
@@ -270,6 +271,7 @@ export class Call<W extends Wire, T> {
       minimumRate,
       signal: this.#options.signal,
       streamed: this.#consume === undefined,
+      chosen: !this.#route.pinned,
       resume: this.#resume,
       ended: attemptEnded,
     });

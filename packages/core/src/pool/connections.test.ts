@@ -6,6 +6,8 @@ import { createManualClock } from "../time/manual-clock.ts";
 import { Connections } from "./connections.ts";
 import { SHARED, type Partition } from "./partition.ts";
 
+/** As a transport names them: one for each session. */
+const session = (name: string): Partition => ({ key: `:${name}`, name, principal: name });
 const of = (principal: string): Partition => ({ key: `0:${principal}`, name: "", principal });
 
 /** Connections that say when they are closed. */
@@ -15,11 +17,15 @@ function bench(keeping = { most: 3, idle: 1_000 }) {
   const closed: string[] = [];
   let problem: Error | undefined;
   let closing: Promise<void> | undefined;
+  const lasting = new Set<string>();
   const connections = new Connections<Wire>(
     ({ principal = "" }) => {
       opened.push(principal);
       if (problem) return Promise.reject(problem);
       return Promise.resolve({
+        get lasting() {
+          return lasting.has(principal);
+        },
         [Symbol.asyncDispose]: async () => {
           closed.push(principal);
           await closing;
@@ -34,6 +40,7 @@ function bench(keeping = { most: 3, idle: 1_000 }) {
     connections,
     opened,
     closed,
+    lasting,
     fail: (error?: Error) => (problem = error),
     closeAfter: (promise: Promise<void>) => void (closing = promise),
     /** Uses a partition once. */
@@ -154,5 +161,89 @@ describe("connections of many partitions", () => {
     await closing;
     expect([...connections]).toEqual([]);
     await expect(connections.take(of("a")).connection).rejects.toThrow("the server has left the pool");
+  });
+});
+
+describe("connections that hold a state", () => {
+  test("stay open however long nobody uses them, and however many there are", async () => {
+    const { use, clock, closed, lasting } = bench({ most: 2, idle: 1_000 });
+    for (const principal of ["a", "b", "c", "d"]) {
+      lasting.add(principal);
+      await use(principal);
+    }
+    for (const principal of ["e", "f", "g"]) await use(principal);
+    expect(closed).toEqual(["e"]);
+    clock.advance(10_000);
+    await flush();
+    expect(closed).toEqual(["e", "f", "g"]);
+    clock.advance(10_000);
+    await flush();
+    expect(closed).toEqual(["e", "f", "g"]);
+  });
+
+  test("are as good as others once they hold none any more", async () => {
+    const { use, clock, closed, lasting } = bench();
+    lasting.add("a");
+    await use("a");
+    clock.advance(5_000);
+    lasting.delete("a");
+    clock.advance(1_000);
+    await flush();
+    expect(closed).toEqual([]);
+    clock.advance(1_000);
+    await flush();
+    expect([closed, clock.pending]).toEqual([["a"], 0]);
+  });
+
+  test("stay also when they have come to hold it while nobody used them", async () => {
+    const { use, clock, closed, lasting } = bench();
+    await use("a");
+    lasting.add("a");
+    clock.advance(5_000);
+    await flush();
+    expect(closed).toEqual([]);
+  });
+
+  test("are closed when they are released, once their attempts have ended", async () => {
+    const { connections, closed, opened, lasting } = bench();
+    for (const name of ["a", "b"]) lasting.add(name);
+    const [one, other, theirs] = ["a", "a", "b"].map((name) => connections.take(session(name)));
+    await flush();
+    let done = false;
+    const released = connections.release("a", "a").then(() => (done = true));
+    await flush();
+    connections.giveBack(one as never);
+    await flush();
+    expect([closed, done]).toEqual([[], false]);
+    connections.giveBack(other as never);
+    await released;
+    expect(closed).toEqual(["a"]);
+    await connections.release("a", "a");
+    connections.giveBack(theirs as never);
+    expect([opened, closed]).toEqual([["a", "b"], ["a"]]);
+  });
+
+  test("are released by nobody else's name, and not where the transport keeps nobody apart", async () => {
+    const { use, connections, closed } = bench();
+    await use("a");
+    const kept = connections.take(session("s"));
+    await kept.connection;
+    connections.giveBack(kept);
+    await connections.release("s", "another");
+    await connections.release("other", "s");
+    expect(closed).toEqual([]);
+    await connections.release("s", "s");
+    expect(closed).toEqual(["s"]);
+  });
+
+  test("that are in use are closed with the whole, and the release ends", async () => {
+    const { connections, closed } = bench();
+    const kept = connections.take(session("s"));
+    await kept.connection;
+    const released = connections.release("s", "s");
+    await connections.close();
+    connections.giveBack(kept);
+    await released;
+    expect(closed).toEqual(["s"]);
   });
 });

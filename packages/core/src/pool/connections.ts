@@ -20,11 +20,20 @@ export class KeptConnection<W extends Wire> {
   users = 0;
   /** On the clock's scale, while nobody uses it. */
   idleSince = 0;
+  /** When the pool led its caller here last, on a scale that grows over all servers. */
+  lastChoice = 0;
+  /** Told when nobody uses it any more. */
+  unused: (() => void) | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(partition: Partition, opening: Promise<Connection<W>>) {
     this.partition = partition;
     this.connection = opening;
+  }
+
+  /** It may not be closed for want of use. */
+  get lasting(): boolean {
+    return !(this.connection instanceof Promise) && this.connection.lasting === true;
   }
 
   close(): Promise<void> {
@@ -36,13 +45,15 @@ export class KeptConnection<W extends Wire> {
   }
 }
 
+let choices = 0;
+
 /**
  * The connections of one server under one address, by partition. A changed address gets new ones; the old ones close
  * when the last attempt that began with them has ended.
  *
  * There are as many partitions as principals with credentials of their own, so those that are not in use are closed: the
  * one that was used least recently when there are too many, and each when it was idle long enough. One timer watches
- * them all, and none runs while there are none.
+ * them all, and none runs while there are none. Those that hold a state are kept until their caller is released.
  */
 export class Connections<W extends Wire> {
   readonly #connect: (partition: Partition) => Promise<Connection<W>>;
@@ -51,6 +62,8 @@ export class Connections<W extends Wire> {
   readonly #open = new Map<string, KeptConnection<W>>();
   /** Those of {@link #open} that nobody uses and that need not stay, the longest idle first. */
   readonly #idle = new Set<KeptConnection<W>>();
+  /** Those of {@link #open} that nobody uses and that hold a state. */
+  readonly #lasting = new Set<KeptConnection<W>>();
   /** Not open any more, and not closed yet. */
   readonly #closing = new Set<KeptConnection<W>>();
   #timer: Disposable | undefined;
@@ -77,18 +90,42 @@ export class Connections<W extends Wire> {
   /**
    * The connection for a partition, which stays open until it is given back: at once when it is open, a promise while it
    * opens. Concurrent callers share one opening; one that failed is tried anew by the next caller.
+   * @param chosen the pool chose this server for the caller, who did not name it.
    */
-  take(partition: Partition): KeptConnection<W> {
+  take(partition: Partition, chosen = false): KeptConnection<W> {
     const kept = this.#open.get(partition.key) ?? this.#begin(partition);
-    if (kept.users++ === 0) this.#idle.delete(kept);
+    if (chosen) kept.lastChoice = ++choices;
+    if (kept.users++ === 0) {
+      this.#idle.delete(kept);
+      this.#lasting.delete(kept);
+    }
     return kept;
+  }
+
+  /** When the pool led the caller of a partition here last; 0: never. Undefined where it has no connection. */
+  lastChoice({ key }: Partition): number | undefined {
+    return this.#open.get(key)?.lastChoice;
+  }
+
+  /**
+   * Closes the connections of a partition of the transport, each once its attempts have ended. Never rejects.
+   * @param principal whose credentials they have, where they have any of their own.
+   */
+  async release(name: string, principal: string | undefined): Promise<void> {
+    const released = [...this.#open.values()].filter(
+      ({ partition }) =>
+        partition.name === name && (partition.principal === undefined || partition.principal === principal),
+    );
+    await Promise.all(released.map((kept) => this.#release(kept)));
   }
 
   giveBack(kept: KeptConnection<W>): void {
     const { key } = kept.partition;
-    if (--kept.users > 0 || key === SHARED.key || this.#open.get(key) !== kept) return;
-    kept.idleSince = this.#clock.now();
-    this.#idle.add(kept);
+    if (--kept.users > 0) return;
+    kept.unused?.();
+    if (key === SHARED.key || this.#open.get(key) !== kept) return;
+    if (kept.lasting) this.#lasting.add(kept);
+    else this.#rest(kept);
     this.#makeRoom();
     this.#watch();
   }
@@ -112,6 +149,7 @@ export class Connections<W extends Wire> {
     const all = [...this.#open.values(), ...this.#closing];
     this.#open.clear();
     this.#idle.clear();
+    this.#lasting.clear();
     await Promise.allSettled(all.map((kept) => kept.close()));
   }
 
@@ -136,26 +174,48 @@ export class Connections<W extends Wire> {
   #forget(kept: KeptConnection<W>): void {
     if (this.#open.get(kept.partition.key) === kept) this.#open.delete(kept.partition.key);
     this.#idle.delete(kept);
+    this.#lasting.delete(kept);
+  }
+
+  #rest(kept: KeptConnection<W>): void {
+    kept.idleSince = this.#clock.now();
+    this.#idle.add(kept);
   }
 
   /** Those in use stay, however many they are: their attempts hold slots, of which the server has a limited number. */
   #makeRoom(): void {
     for (const kept of this.#idle) {
-      if (this.#open.size <= this.#keeping.most) return;
-      this.#drop(kept);
+      if (this.#open.size - this.#lasting.size <= this.#keeping.most) return;
+      this.#closeUnused(kept);
     }
   }
 
-  #drop(kept: KeptConnection<W>): void {
+  /** Closes one that nobody uses; not one that has come to hold a state. */
+  #closeUnused(kept: KeptConnection<W>): void {
+    if (kept.lasting) {
+      this.#idle.delete(kept);
+      this.#lasting.add(kept);
+    } else void this.#drop(kept);
+  }
+
+  async #drop(kept: KeptConnection<W>): Promise<void> {
     this.#forget(kept);
     this.#closing.add(kept);
-    void Promise.allSettled([kept.close()]).then(() => this.#closing.delete(kept));
+    await Promise.allSettled([kept.close()]);
+    this.#closing.delete(kept);
+  }
+
+  async #release(kept: KeptConnection<W>): Promise<void> {
+    this.#forget(kept);
+    this.#closing.add(kept);
+    if (kept.users > 0) await new Promise<void>((resolve) => (kept.unused = resolve));
+    await this.#drop(kept);
   }
 
   #watch(): void {
+    if (this.#timer || this.#idle.size + this.#lasting.size === 0) return;
     const [longest] = this.#idle;
-    if (this.#timer || !longest) return;
-    const left = longest.idleSince + this.#keeping.idle - this.#clock.now();
+    const left = longest ? longest.idleSince + this.#keeping.idle - this.#clock.now() : this.#keeping.idle;
     this.#timer = this.#clock.after(left, this.#closeIdle, { background: true });
   }
 
@@ -164,7 +224,13 @@ export class Connections<W extends Wire> {
     const since = this.#clock.now() - this.#keeping.idle;
     for (const kept of this.#idle) {
       if (kept.idleSince > since) break;
-      this.#drop(kept);
+      this.#closeUnused(kept);
+    }
+    // What has no state to lose any more is as good as any other from now on.
+    for (const kept of this.#lasting) {
+      if (kept.lasting) continue;
+      this.#lasting.delete(kept);
+      this.#rest(kept);
     }
     this.#watch();
   };

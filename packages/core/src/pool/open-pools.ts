@@ -4,7 +4,7 @@ import type { Pool } from "../contracts/pool.ts";
 import type { PoolChanges } from "../config/compare-configs.ts";
 import type { ResolvedConfig } from "../config/resolve-config.ts";
 import { describeError } from "../errors/davpool-error.ts";
-import { Scope, type Services } from "../plugin/scope.ts";
+import { Scope, type Services, type Token } from "../plugin/scope.ts";
 import { CLOCK, ENVIRONMENT, LOG, RANDOM } from "../plugin/tokens.ts";
 import { systemClock } from "../time/system-clock.ts";
 import { RunningPools } from "./running-pools.ts";
@@ -18,6 +18,13 @@ export interface OpenOptions {
   readonly environment?: Readonly<Record<string, string | undefined>>;
   /** Aborting it gives up on the start. */
   readonly signal?: AbortSignal;
+  /** Gives plugins what only the program has, under tokens that they know. */
+  readonly provide?: (services: Provider) => void;
+}
+
+/** Where a program leaves instances for plugins to find. */
+export interface Provider {
+  provide<T>(token: Token<T>, instance: T): void;
 }
 
 /** The pools of a configuration, running. Disposing closes all of them and everything they were made of. */
@@ -57,6 +64,7 @@ export async function openPools(config: ResolvedConfig, options: OpenOptions = {
   root.provide(RANDOM, options.random ?? Math.random);
   root.provide(LOG, log);
   root.provide(ENVIRONMENT, options.environment ?? process.env);
+  options.provide?.(root);
   try {
     return await RunningPools.open(root, config, options.signal ?? new AbortController().signal);
   } catch (error) {

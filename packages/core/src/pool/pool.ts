@@ -24,7 +24,7 @@ import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts
 import type { HealthState, Observation, Selector } from "../contracts/selector.ts";
 import type { ServerOrigin } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
-import type { Wire } from "../contracts/wire.ts";
+import type { Caller, Wire } from "../contracts/wire.ts";
 import type { ResolvedPool } from "../config/resolve-config.ts";
 import type { ProfileReader } from "../config/server-profile.ts";
 import { BroadcastBodyError, PoolClosedError } from "../errors/call-errors.ts";
@@ -361,6 +361,10 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
 
   on<K extends keyof PoolEvents>(event: K, listener: (detail: PoolEvents[K]) => void): Disposable {
     return this.#events.on(event, listener);
+  }
+
+  async release(caller: Caller): Promise<void> {
+    await Promise.all([...this.#servers.values()].map((server) => server.letGo(caller)));
   }
 
   /** Called again, it may end the wait for calls sooner, not later. */

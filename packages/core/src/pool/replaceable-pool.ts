@@ -14,7 +14,7 @@ import type {
   RemovedServer,
   ServerStatus,
 } from "../contracts/pool.ts";
-import type { Wire } from "../contracts/wire.ts";
+import type { Caller, Wire } from "../contracts/wire.ts";
 import { PoolClosedError } from "../errors/call-errors.ts";
 import { EventChannel } from "./events.ts";
 import type { ServerPool } from "./pool.ts";
@@ -104,6 +104,10 @@ export class ReplaceablePool<W extends Wire = Wire> implements Pool<W> {
 
   on<K extends keyof PoolEvents>(event: K, listener: (detail: PoolEvents[K]) => void): Disposable {
     return this.#events.on(event, listener);
+  }
+
+  async release(caller: Caller): Promise<void> {
+    await Promise.all([this.#engine, ...this.#retired].map((engine) => engine.release(caller)));
   }
 
   async close(options?: { readonly drain?: number }): Promise<void> {

@@ -5,7 +5,7 @@ import type { Policy, PolicyCall } from "../contracts/policy.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
 import type { Selector } from "../contracts/selector.ts";
 import type { Transport } from "../contracts/transport.ts";
-import type { MaybePromise, Wire } from "../contracts/wire.ts";
+import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
 import {
   AffinityConflictError,
   AffinityUnavailableError,
@@ -35,6 +35,7 @@ export interface RouteParts<W extends Wire> {
 /** Where one call may go: the servers that may take its next attempt, and the choice among them. */
 export class Route<W extends Wire> {
   readonly #parts: RouteParts<W>;
+  readonly #caller: Caller;
   /** The call's attempts, as they are made. */
   readonly #attempts: readonly AttemptRecord[];
   #traits: RequestTraits;
@@ -52,8 +53,9 @@ export class Route<W extends Wire> {
   /** The slot that was taken last is that of a trial. */
   trial = false;
 
-  constructor(parts: RouteParts<W>, traits: RequestTraits, attempts: readonly AttemptRecord[]) {
+  constructor(parts: RouteParts<W>, caller: Caller, traits: RequestTraits, attempts: readonly AttemptRecord[]) {
     this.#parts = parts;
+    this.#caller = caller;
     this.#traits = traits;
     this.#attempts = attempts;
   }
@@ -173,7 +175,7 @@ export class Route<W extends Wire> {
   }
 
   #candidates(): readonly Server<W>[] {
-    const { servers, candidates, writes } = this.#parts;
+    const { servers, candidates, transport, writes } = this.#parts;
     const only = this.#pinned ?? this.#next;
     if (only) {
       if (servers.get(only.serverId) !== only || !only.enabled) return [];
@@ -181,12 +183,30 @@ export class Route<W extends Wire> {
     }
     const admits = this.#admits;
     const primaryOnly = writes === "primary" && this.#traits.repeat !== "safe";
+    const familiar = transport.partition && !primaryOnly ? this.#familiar() : undefined;
+    if (familiar) return [familiar];
     const fresh = candidates.for({ tried: this.#tried, admits, primaryOnly });
     if (fresh.length > 0 || !this.#tried) return fresh;
     // Everybody was tried: ask again, the one that failed last only if there is no other.
     const last = new Set(this.#attempts.slice(-1).map((attempt) => attempt.serverId));
     const others = candidates.for({ tried: last, admits, primaryOnly });
     return others.length > 0 ? others : candidates.for({ tried: undefined, admits, primaryOnly });
+  }
+
+  /**
+   * The usable server where the caller's own connection is open, whatever its tier: what it keeps for the caller is
+   * nowhere else. Of several, the one it was led to last.
+   */
+  #familiar(): Server<W> | undefined {
+    let familiar: Server<W> | undefined;
+    let latest = -1;
+    for (const server of this.#parts.servers.values()) {
+      if (!server.enabled || !server.record.usable || this.#tried?.has(server.serverId)) continue;
+      const chosen = server.lastChoice(this.#caller);
+      if (chosen === undefined || chosen <= latest || (this.#admits && !this.#admits(server))) continue;
+      [familiar, latest] = [server, chosen];
+    }
+    return familiar;
   }
 
   /** The selector's choice; the first candidate if it fails to make one. */

@@ -122,6 +122,26 @@ export class Server<W extends Wire = Wire> implements ServerView {
     return partitionOf(this.#parts, this.#profile, this.origin, caller);
   }
 
+  /**
+   * When the pool led the caller here last, on a scale that grows over all servers; 0: never. Undefined where it has no
+   * connection that the transport keeps apart.
+   */
+  lastChoice(caller: Caller): number | undefined {
+    try {
+      const partition = this.partition(caller);
+      return partition.name === "" ? undefined : this.#connections.lastChoice(partition);
+    } catch {
+      // Whoever may not ask this server has nothing there.
+      return undefined;
+    }
+  }
+
+  /** Closes the caller's own connections, once their attempts have ended. */
+  async letGo(caller: Caller): Promise<void> {
+    const name = this.#parts.transport.partition?.(this.#profile, caller) ?? "";
+    if (name !== "") await this.#connections.release(name, caller.principal);
+  }
+
   /** Takes on a changed profile. Connections that it makes wrong are closed once they are idle. */
   change(profile: W["profile"]): void {
     const before = identity(this.#profile);

@@ -135,6 +135,8 @@ export class ScriptedServer {
   behaviour: Behaviour = answer();
   connect: (init: ConnectInit) => Promise<void> = () => Promise.resolve();
   probe: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  /** What its connections say of themselves. */
+  lasting = false;
   /** Attempts, and those of them in which a byte may have left. */
   asked = 0;
   sent: ScriptedRequest[] = [];
@@ -186,6 +188,7 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
           hold: () => attempt.hold(),
           streamed: attempt.streamed,
           resume: (failure) => attempt.resume(failure),
+          wait: () => attempt.wait?.() ?? { [Symbol.dispose]: () => {} },
         };
         server.attempts.push(watched);
         const trial = attempt instanceof RunningAttempt && attempt.trial ? 1 : 0;
@@ -204,6 +207,9 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
       probe: (signal) => {
         server.probes++;
         return server.probe(signal);
+      },
+      get lasting() {
+        return server.lasting;
       },
       stats: () => ({ active: 1, idle: 2, max: profile.maxConnections }),
       [Symbol.asyncDispose]: () => {
