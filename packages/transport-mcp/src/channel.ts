@@ -1,4 +1,4 @@
-import type { Transport } from "@modelcontextprotocol/client";
+import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, Transport } from "@modelcontextprotocol/client";
 
 /** What a channel tells of one request while it is under way. */
 export interface Exchange {
@@ -8,14 +8,33 @@ export interface Exchange {
   moved(bytes: number): void;
   /** Why no answer will come. Set before the channel makes up one, so that the request ends. */
   failure: Error | undefined;
+  /** What the modern era repeats in headers beyond the usual. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /** The server has ended the stream before the answer, and expects to be asked for the rest. */
+  parted?: (() => void) | undefined;
+  /** Questions of the server that are not answered yet: until they are, a silent stream means nothing. */
+  questions: number;
 }
+
+/** What a server says without having been asked. */
+export type Said = JSONRPCRequest | JSONRPCNotification;
 
 /** The protocol's messages to and from one server: over the pipes of a process, or over HTTP. */
 export interface Channel extends Transport {
   /** The exchange that the next message belongs to: set just before it is sent, taken by whoever sends it. */
   next: Exchange | undefined;
+  /**
+   * Hears what the server says without having been asked, with the exchange on whose stream it came, if it was one's.
+   * Never throws. False leaves it to the protocol's machinery.
+   */
+  hear?: ((said: Said, about: Exchange | undefined) => boolean) | undefined;
   /** Resolves with the reason when nothing can be sent here any more. Never rejects. */
   readonly ended: Promise<Error>;
+}
+
+/** Hands on a message of the server. */
+export function deliver(channel: Channel, message: JSONRPCMessage, about?: Exchange): void {
+  if (!("method" in message) || channel.hear?.(message, about) !== true) channel.onmessage?.(message);
 }
 
 /** A code that no server uses, for answers that a channel makes up to end a request. */

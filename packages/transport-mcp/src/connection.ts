@@ -14,12 +14,16 @@ import type { McpRequest, McpResponse, McpWire } from "./wire.ts";
 /** How one server's sessions begin, and how patient one is with them. */
 export interface Opening {
   readonly serverId: string;
+  /** It serves one session of a caller, which has a state in that of the server's. */
+  readonly ofSession: boolean;
   /** Begins a session. Must end soon after the signal aborts. */
   open(signal: AbortSignal): Promise<Link>;
   /** Why a session could not begin, in one line for an operator. */
   problem(error: unknown): string;
   /** Forgets the era of the server: what it answered does not fit it. */
   doubt(): void;
+  /** Called once, when it begins to close. */
+  leaving(): void;
   /** Called once, when nothing will be opened any more. */
   release(): Promise<void>;
   /** Beginning anew costs something, as a process does: while it waits after failures, requests fail at once. */
@@ -109,11 +113,17 @@ export class McpConnection implements Connection<McpWire> {
     return { active, idle: this.#link && active === 0 ? 1 : 0, max: this.#max };
   }
 
+  /** What the server knows of a session cannot be made anew. In the modern era it knows nothing. */
+  get lasting(): boolean {
+    return this.#opening.ofSession && this.#link?.era === "legacy";
+  }
+
   [Symbol.asyncDispose](): Promise<void> {
     return (this.#closed ??= this.#close());
   }
 
   async #close(): Promise<void> {
+    this.#opening.leaving();
     this.#stop.abort(new ConnectionClosedError());
     this.#timer?.[Symbol.dispose]();
     const link = this.#link;
@@ -150,6 +160,7 @@ export class McpConnection implements Connection<McpWire> {
         await link.close();
         throw new ConnectionClosedError();
       }
+      link.began();
       this.#link = link;
       this.#beginning = undefined;
       this.#problem = undefined;

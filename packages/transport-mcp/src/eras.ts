@@ -11,6 +11,9 @@ export class Eras {
   readonly #legacyFor: number;
   readonly #known = new Map<string, { readonly verdict: PriorDiscovery; readonly until: number }>();
 
+  /** Until when each is believed to speak the newer era only. */
+  readonly #modernOnly = new Map<string, number>();
+
   constructor(clock: Clock, legacyFor: number) {
     this.#clock = clock;
     this.#legacyFor = legacyFor;
@@ -25,6 +28,16 @@ export class Eras {
     return undefined;
   }
 
+  /** True for a server that is known not to speak the older era: it keeps no sessions. */
+  modernOnly(server: string): boolean {
+    return this.#clock.now() < (this.#modernOnly.get(server) ?? -Infinity);
+  }
+
+  /** A server of the newer era did not answer in the older one. It may be another program any day, as well. */
+  lacksOlder(server: string): void {
+    this.#modernOnly.set(server, this.#clock.now() + this.#legacyFor);
+  }
+
   learn(server: string, verdict: PriorDiscovery): void {
     const former = this.#known.get(server);
     const now = this.#clock.now();
@@ -34,6 +47,7 @@ export class Eras {
   }
 
   forget(server: string): void {
+    this.#modernOnly.delete(server);
     this.#known.delete(server);
   }
 }

@@ -18,6 +18,17 @@ export class NotConnectedError extends DavpoolError {
   }
 }
 
+/** `TOO_MANY_PROCESSES`: a session of its own would need one process more than its server may have. */
+export class TooManyProcessesError extends DavpoolError {
+  constructor(serverId: string, most: number) {
+    super(
+      "TOO_MANY_PROCESSES",
+      `Server ${JSON.stringify(serverId)} has ${most} processes already, as many as it may; nothing was sent. Raise maxProcesses of its pool's transport, or set sessions: "shared" if the server keeps nothing between calls.`,
+      { details: { serverId, most } },
+    );
+  }
+}
+
 /** `CONNECTION_BROKEN`: no answer will come any more to what was sent. */
 export class ConnectionBrokenError extends DavpoolError {
   constructor(problem: string, cause?: unknown) {

@@ -21,6 +21,8 @@ export function explain(error: unknown): Failure {
       case "INVALID_REQUEST":
       case "INVALID_PROFILE":
         return { ...base, kind: "invalid", blame: "request", code: error.code };
+      case "TOO_MANY_PROCESSES":
+        return { ...base, kind: "unsent", blame: "request", code: error.code };
       case "CONNECTION_BROKEN":
         return { ...base, kind: "broken", blame: "repetition", code: error.code };
       case "UNUSABLE_ANSWER":

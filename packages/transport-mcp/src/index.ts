@@ -5,12 +5,14 @@ export {
   InvalidRequestError,
   NotConnectedError,
   SessionLostError,
+  TooManyProcessesError,
   UnusableAnswerError,
 } from "./errors.ts";
+export { MCP_HOST } from "./host.ts";
+export type { AskedAbout, McpHost, UpstreamClient, UpstreamSession } from "./host.ts";
 export type {
   Era,
   McpError,
-  McpEvent,
   McpMethod,
   McpProfile,
   McpProgress,
@@ -21,3 +23,6 @@ export type {
   OAuthProfile,
   ToolAnnotations,
 } from "./wire.ts";
+export { Catalog, LISTS, type Holders, type ListKind, type Listed } from "./server-pool/catalog.ts";
+export { loadList } from "./server-pool/load-list.ts";
+export { promisedByAll } from "./server-pool/requests.ts";

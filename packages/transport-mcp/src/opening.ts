@@ -19,11 +19,13 @@ import { bearer } from "./http/authorization.ts";
 import { ClientCredentials } from "./http/client-credentials.ts";
 import { HttpChannel } from "./http/http-channel.ts";
 import { SseChannel } from "./http/sse-channel.ts";
+import type { McpHost } from "./host.ts";
 import { Link, type LinkSettings } from "./link.ts";
 import { problemAt } from "./problem.ts";
-import { argv } from "./profile.ts";
+import { argv, serverOf } from "./profile.ts";
+import { isSession, type Sessions } from "./sessions.ts";
 import { StdioChannel } from "./stdio/stdio-channel.ts";
-import type { McpEvent, McpProfile } from "./wire.ts";
+import type { McpProfile } from "./wire.ts";
 
 /** What all servers of a pool have in common. */
 export interface TransportSettings {
@@ -50,44 +52,82 @@ export interface OpeningParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
-  readonly emit: (event: McpEvent) => void;
+  /** The pool's name. */
+  readonly pool: string;
+  readonly host: McpHost;
+  readonly sessions: Sessions;
 }
 
-type Begin = (channel: Channel, prior?: { readonly kind: "legacy" }) => Promise<Link>;
+const LEGACY = { kind: "legacy" } as const;
+
+type Begin = (channel: Channel, prior?: typeof LEGACY) => Promise<Link>;
+
+/** How links begin with one server. */
+interface Greeting {
+  readonly begin: Begin;
+  /**
+   * Whether to try the older era first. Callers have sessions in that one only, and so have servers that speak both: what
+   * belongs to a session is in it.
+   */
+  readonly olderFirst: () => boolean;
+}
 
 /** How sessions with one server begin: as processes, or over HTTP. */
 export function openingOf(profile: McpProfile, init: ConnectInit, parts: OpeningParts): Opening {
-  const { settings, eras, random } = parts;
+  const { settings, eras, pool, host, clock, log, random, sessions } = parts;
+  const { partition } = init;
   const { serverId, era = "auto" } = profile;
-  const server = profile.url ?? JSON.stringify([argv(profile), profile.cwd]);
+  const server = serverOf(profile);
   const linked: LinkSettings = {
     name: settings.name,
     version: settings.version,
     probeTimeout: settings.probeTimeout,
-    notified: (method, params) =>
-      parts.emit({ serverId, partition: init.partition, method, ...(params && { params }) }),
+    host,
+    session: { pool, serverId, partition, relates: profile.url !== undefined && profile.transport !== "sse" },
+    clock,
+    log,
+    random,
   };
   const begin: Begin = async (channel, prior) => {
     const link = await Link.open(channel, era, prior ?? eras.known(server), linked);
-    eras.learn(server, link.verdict);
+    // That it speaks the older era as well does not make it one of that.
+    if (!prior || eras.known(server)?.kind !== "modern") eras.learn(server, link.verdict);
     return link;
+  };
+  const greeting: Greeting = {
+    begin,
+    olderFirst: () => era === "auto" && isSession(partition) && !eras.modernOnly(server),
   };
   const common = {
     serverId,
+    ofSession: isSession(partition),
     doubt: () => eras.forget(server),
     startTimeout: settings.startTimeout,
     firstPause: settings.firstPause,
     longestPause: settings.longestPause,
     random,
   };
-  return profile.url === undefined
-    ? { ...common, ...ofCommand(profile, server, init, parts, begin) }
-    : { ...common, ...ofAddress(profile, profile.url, init, parts, begin) };
+  const own =
+    profile.url === undefined
+      ? ofCommand(profile, server, init, parts, greeting)
+      : ofAddress(profile, profile.url, server, init, parts, greeting);
+  const place = sessions.take(profile, partition);
+  const release = async () => {
+    await own.release();
+    place.left();
+  };
+  return { ...common, ...own, release, leaving: () => place.leaving() };
 }
 
 type OwnPart = Pick<Opening, "open" | "problem" | "release" | "costly">;
 
-function ofCommand(profile: McpProfile, server: string, init: ConnectInit, parts: OpeningParts, begin: Begin): OwnPart {
+function ofCommand(
+  profile: McpProfile,
+  server: string,
+  init: ConnectInit,
+  parts: OpeningParts,
+  { begin, olderFirst }: Greeting,
+): OwnPart {
   const { settings, eras, secrets, clock, log } = parts;
   if (init.credentials)
     throw new InvalidProfileError(profile.serverId, [
@@ -119,11 +159,17 @@ function ofCommand(profile: McpProfile, server: string, init: ConnectInit, parts
           },
         );
       const first = channel();
+      const older = olderFirst();
       try {
-        return await started(first, () => begin(first), signal, true);
+        return await started(first, () => begin(first, older ? LEGACY : undefined), signal, true);
       } catch (error) {
         if (signal.aborted || profile.era === "modern") throw error;
         const second = channel();
+        if (older) {
+          const link = await started(second, () => begin(second), signal, true);
+          if (link.era === "modern") eras.lacksOlder(server);
+          return link;
+        }
         if (error instanceof UnusableAnswerError && eras.known(server)?.kind === "modern") {
           // It was replaced by a program of the older era.
           eras.forget(server);
@@ -131,14 +177,21 @@ function ofCommand(profile: McpProfile, server: string, init: ConnectInit, parts
         }
         if (!first.puzzled) throw error;
         // Servers of the older era may end when the first thing they hear is not `initialize`.
-        return await started(second, () => begin(second, { kind: "legacy" }), signal, true);
+        return await started(second, () => begin(second, LEGACY), signal, true);
       }
     },
   };
 }
 
-function ofAddress(profile: McpProfile, url: string, init: ConnectInit, parts: OpeningParts, begin: Begin): OwnPart {
-  const { settings, secrets, clock, addresses } = parts;
+function ofAddress(
+  profile: McpProfile,
+  url: string,
+  server: string,
+  init: ConnectInit,
+  parts: OpeningParts,
+  { begin, olderFirst }: Greeting,
+): OwnPart {
+  const { settings, eras, secrets, clock, addresses } = parts;
   const added = init.origin === "added";
   // An address that needs no lookup is judged here, a name when it is looked up.
   if (added) addresses.connecting(new URL(url));
@@ -160,8 +213,20 @@ function ofAddress(profile: McpProfile, url: string, init: ConnectInit, parts: O
       };
       const endpoint = { url, agent, authorization, headers, longestMessage: settings.longestMessage };
       const old = profile.transport === "sse";
-      const channel = old ? new SseChannel(endpoint) : new HttpChannel(endpoint, clock);
-      return started(channel, () => begin(channel, old ? { kind: "legacy" } : undefined), signal, false);
+      const greeted = (prior?: typeof LEGACY) => {
+        const channel = old ? new SseChannel(endpoint) : new HttpChannel(endpoint, clock);
+        return started(channel, () => begin(channel, prior), signal, false);
+      };
+      if (old || !olderFirst()) return greeted(old ? LEGACY : undefined);
+      try {
+        return await greeted(LEGACY);
+      } catch (error) {
+        // One that cannot be reached says nothing about what it speaks.
+        if (signal.aborted || eras.known(server)?.kind !== "modern") throw error;
+        const link = await greeted();
+        if (link.era === "modern") eras.lacksOlder(server);
+        return link;
+      }
     },
   };
 }

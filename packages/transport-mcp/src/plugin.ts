@@ -10,8 +10,9 @@ import {
   type ServerProfile,
 } from "@davpool/core";
 import { Type, type Static } from "typebox";
+import { MCP_HOST, type McpHost } from "./host.ts";
 import { mcpTransport } from "./transport.ts";
-import type { McpEvent, OAuthProfile } from "./wire.ts";
+import type { OAuthProfile } from "./wire.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
 
@@ -43,6 +44,20 @@ const options = Type.Object({
   longestBackoff: Type.Optional(DurationSchema({ default: "30s", description: "Longest such pause." })),
   longestMessage: Type.Optional(
     Type.Integer({ minimum: 1024, default: 8_388_608, description: "Bytes of one message from a server." }),
+  ),
+  sessions: Type.Optional(
+    Type.Enum(["auto", "own", "shared"], {
+      default: "auto",
+      description:
+        "Who has a session of its own with each server: own, every session of a caller, or else every principal; auto, the same, except with servers of the modern era, which keep none; shared, nobody.",
+    }),
+  ),
+  maxProcesses: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      default: 32,
+      description: "Processes that one server with a command may have at once, the shared one included.",
+    }),
   ),
 });
 
@@ -111,10 +126,8 @@ declare module "@davpool/core" {
   }
 }
 
-/**
- * The `mcp` transport, telling `emit` what servers say outside of requests: that lists have changed, that a resource has.
- */
-export function mcpWith(emit: (pool: string, event: McpEvent) => void) {
+/** The `mcp` transport, with a host that answers what servers ask and hears what they say of their own accord. */
+export function mcpWith(host: McpHost) {
   return definePlugin({
     kind: "transport",
     name: "mcp",
@@ -135,17 +148,20 @@ export function mcpWith(emit: (pool: string, event: McpEvent) => void) {
           longestPause: duration(given.longestBackoff, "30s"),
           longestMessage: given.longestMessage ?? 8_388_608,
         },
+        sessions: given.sessions ?? "auto",
+        maxProcesses: given.maxProcesses ?? 32,
         legacyFor: duration(given.eraMemory, "10m"),
         security: context.services.get(SECURITY),
         secrets: { environment: context.services.get(ENVIRONMENT), baseDirectory: context.baseDirectory },
         clock: context.clock,
         log: context.log,
         random: context.random,
-        emit: (event) => emit(context.pool, event),
+        pool: context.pool,
+        host: context.services.has(MCP_HOST) ? context.services.get(MCP_HOST) : host,
       });
     },
   });
 }
 
-/** The `mcp` transport. */
-export const mcp = mcpWith(() => {});
+/** The `mcp` transport. Servers are told that nobody can be asked anything. */
+export const mcp = mcpWith({ client: () => ({ capabilities: {} }) });

@@ -42,6 +42,11 @@ export function argv({ command, args = [] }: McpProfile): readonly [string, ...s
   return [program, ...first, ...args];
 }
 
+/** The server behind a profile: equal where two would be the same one. */
+export function serverOf(profile: McpProfile): string {
+  return profile.url ?? JSON.stringify([argv(profile), profile.cwd]);
+}
+
 function ofCommand(profile: McpProfile): readonly string[] {
   const problems = OF_ADDRESSES.filter((field) => profile[field] !== undefined).map(
     (field) => `${field}: belongs to a server with a url; what a command needs to know goes into env.`,

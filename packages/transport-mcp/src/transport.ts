@@ -1,5 +1,6 @@
 import {
   AddressGuard,
+  type Caller,
   type Clock,
   type Log,
   type SecretContext,
@@ -9,13 +10,19 @@ import {
 import { McpConnection } from "./connection.ts";
 import { Eras } from "./eras.ts";
 import { explain, judge } from "./failures.ts";
+import type { McpHost } from "./host.ts";
 import { learned, traitsOf } from "./methods.ts";
 import { openingOf, type TransportSettings } from "./opening.ts";
 import { admit } from "./profile.ts";
-import type { McpEvent, McpWire } from "./wire.ts";
+import { Sessions } from "./sessions.ts";
+import type { McpProfile, McpWire } from "./wire.ts";
 
 export interface TransportParts {
   readonly settings: TransportSettings;
+  /** Whose sessions with a server are kept apart. */
+  readonly sessions: "auto" | "own" | "shared";
+  /** Those that one server may have at once. */
+  readonly maxProcesses: number;
   /** Milliseconds for which a server is believed to be of the older era. */
   readonly legacyFor: number;
   readonly security: SecurityRules;
@@ -23,16 +30,20 @@ export interface TransportParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly random: () => number;
-  /** Told what servers say outside of requests. */
-  readonly emit: (event: McpEvent) => void;
+  /** The name of the pool. */
+  readonly pool: string;
+  readonly host: McpHost;
 }
 
 /** MCP servers as davpool sees them. */
 export function mcpTransport(parts: TransportParts): Transport<McpWire> {
   const { security, clock, log } = parts;
+  const eras = new Eras(clock, parts.legacyFor);
+  const sessions = new Sessions(parts.sessions === "own", eras, parts.maxProcesses);
   const shared = {
     ...parts,
-    eras: new Eras(clock, parts.legacyFor),
+    eras,
+    sessions,
     addresses: new AddressGuard(security.allowHosts),
   };
   return {
@@ -49,6 +60,9 @@ export function mcpTransport(parts: TransportParts): Transport<McpWire> {
       admit(profile, init.origin, security);
       return new McpConnection(openingOf(profile, init, shared), profile.maxConnections, init.clock, log, init.signal);
     },
+    ...(parts.sessions !== "shared" && {
+      partition: (profile: McpProfile, caller: Caller) => sessions.partition(profile, caller),
+    }),
     traits: traitsOf,
     serves: ({ serverId }, { servers }) => servers?.has(serverId) ?? true,
     judge: (response) => judge(response, clock),

@@ -33,8 +33,25 @@ export interface McpRequest {
   readonly annotations?: ToolAnnotations;
   /** Ids of the servers that can take the request, where replicas have different tools. Default: all. */
   readonly servers?: ReadonlySet<string>;
+  /**
+   * For `tools/call` to servers of the modern era that are reached over HTTP: arguments that the tool's schema has clients
+   * repeat in headers (`Mcp-Param-*`), by header. Values may hold any character.
+   */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Whatever the sender wants to find again in the request when it hears about it; it is not sent. */
+  readonly origin?: unknown;
+  /**
+   * Told when the server ends the stream of its answer before that has come, and wants to be asked for it later: hosts may
+   * let go of their clients meanwhile. The answer comes all the same.
+   */
+  readonly onParted?: () => void;
   /** Told of each `notifications/progress` of this request. Progress lengthens the attempt's time in any case. */
   readonly onProgress?: (progress: McpProgress) => void;
+  /**
+   * What the client behind this one request can do. A server of the modern era is told this instead of what the session
+   * says; one of the older era has been told when its session began.
+   */
+  readonly capabilities?: Readonly<Record<string, unknown>>;
 }
 
 export interface McpProgress {
@@ -106,13 +123,4 @@ export interface McpWire extends Wire {
   request: McpRequest;
   response: McpResponse;
   profile: McpProfile;
-}
-
-/** What a server says outside of a request: a notification of its own accord. */
-export interface McpEvent {
-  readonly serverId: string;
-  /** The connection's partition, `""` where all callers share it. */
-  readonly partition: string;
-  readonly method: string;
-  readonly params?: Readonly<Record<string, unknown>>;
 }

@@ -1,6 +1,6 @@
 import { sleep, type Clock } from "@davpool/core";
 import type { JSONRPCMessage, JSONRPCRequest, TransportSendOptions } from "@modelcontextprotocol/client";
-import { endRequest, type Channel, type Exchange } from "../channel.ts";
+import { deliver, endRequest, type Channel, type Exchange } from "../channel.ts";
 import { ConnectionBrokenError, ConnectionClosedError, SessionLostError, UnusableAnswerError } from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ask, broken, refusalOf, textOf, type Endpoint, type HttpAnswer } from "./http-client.ts";
@@ -20,6 +20,7 @@ export class HttpChannel implements Channel {
   onmessage?: Channel["onmessage"];
   onerror?: Channel["onerror"];
   onclose?: Channel["onclose"];
+  hear?: Channel["hear"];
   next: Exchange | undefined;
   /** In the modern era a request is cancelled by closing its stream. */
   readonly hasPerRequestStream = true;
@@ -119,7 +120,7 @@ export class HttpChannel implements Channel {
         "content-type": "application/json",
         accept: "application/json, text/event-stream",
         ...(session !== undefined && { "mcp-session-id": session }),
-        ...requestHeaders(request),
+        ...requestHeaders(request, exchange?.headers),
       },
       body: JSON.stringify(message),
       signal,
@@ -153,7 +154,7 @@ export class HttpChannel implements Channel {
         `it answered with ${type === "" ? "no content type" : String(type)} instead of JSON`,
       );
     const messages = [parsed(text)].flat();
-    for (const one of messages) if (one) this.onmessage?.(one);
+    for (const one of messages) if (one) deliver(this, one, exchange);
     if (!messages.some((one) => one && answers(one, request)))
       throw new UnusableAnswerError("its answer is no JSON-RPC message, or belongs to another request");
     return false;
@@ -176,7 +177,7 @@ export class HttpChannel implements Channel {
     const spoken = speaks ? [parsed(text)].flat()[0] : undefined;
     if (!speaks || !spoken || !("error" in spoken)) throw error;
     // In the modern era it names the request; otherwise it comes from a server that did not understand it.
-    if ("mcp-method" in requestHeaders(request) && !answers(spoken, request)) throw error;
+    if ("mcp-method" in requestHeaders(request, exchange?.headers) && !answers(spoken, request)) throw error;
     this.onmessage?.({ ...spoken, id: request.id });
   }
 
@@ -196,22 +197,28 @@ export class HttpChannel implements Channel {
         for await (const event of this.#events(stream, exchange)) {
           last = event.id ?? last;
           pause = event.retry ?? pause;
-          const message = this.#take(event);
+          const message = this.#take(event, exchange);
           if (message && answers(message, request)) return;
         }
+        if (stream && last !== undefined) exchange?.parted?.();
       } catch (error) {
         problem = error;
       }
       if (signal.aborted) return;
-      if (last === undefined || resumes === MOST_RESUMES || problem instanceof UnusableAnswerError) break;
-      await sleep(this.#clock, Math.min(pause, LONGEST_PAUSE), { signal });
+      // A person may take long to answer, and proxies cut what is silent.
+      const asking = exchange !== undefined && exchange.questions > 0;
+      if (asking && stream) resumes = 0;
+      if (last === undefined || resumes >= MOST_RESUMES || problem instanceof UnusableAnswerError) break;
+      const wait = stream ? pause : Math.max(pause, FIRST_PAUSE) * 2 ** resumes;
+      await sleep(this.#clock, Math.min(wait, LONGEST_PAUSE), { signal });
       try {
         stream = await this.#open(signal, last);
       } catch {
         if (signal.aborted) return;
-        break;
+        stream = undefined;
       }
-      if (!stream) break;
+      // What has been asked is not thrown away for one stream that could not be opened.
+      if (!stream && !asking) break;
     }
     const why = problem instanceof UnusableAnswerError ? problem : streamEnded(problem);
     endRequest(this, request.id, exchange, why);
@@ -263,10 +270,10 @@ export class HttpChannel implements Channel {
     return eventsOf(body, this.#endpoint.longestMessage, (bytes) => exchange?.moved(bytes));
   }
 
-  #take({ type, data }: ServerEvent): JSONRPCMessage | undefined {
+  #take({ type, data }: ServerEvent, about?: Exchange): JSONRPCMessage | undefined {
     if (type !== "message" || data === "") return undefined;
     const message = [parsed(data)].flat()[0];
-    if (message) this.onmessage?.(message);
+    if (message) deliver(this, message, about);
     return message;
   }
 

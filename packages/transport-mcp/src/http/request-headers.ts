@@ -6,7 +6,10 @@ const VERSION_KEY = "io.modelcontextprotocol/protocolVersion";
  * What the modern era repeats of a request in its headers, so that proxies need not read the body. They must be equal to
  * what stands there.
  */
-export function requestHeaders(request: JSONRPCRequest | undefined): Readonly<Record<string, string>> {
+export function requestHeaders(
+  request: JSONRPCRequest | undefined,
+  more: Readonly<Record<string, string>> = {},
+): Readonly<Record<string, string>> {
   const { _meta: meta, ...params } = request?.params ?? {};
   const version = meta?.[VERSION_KEY];
   if (!request || typeof version !== "string") return {};
@@ -15,6 +18,7 @@ export function requestHeaders(request: JSONRPCRequest | undefined): Readonly<Re
     "mcp-protocol-version": version,
     "mcp-method": request.method,
     ...(name !== undefined && { "mcp-name": headerValue(name) }),
+    ...Object.fromEntries(Object.entries(more).map(([header, value]) => [header.toLowerCase(), headerValue(value)])),
   };
 }
 

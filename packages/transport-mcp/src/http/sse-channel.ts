@@ -1,5 +1,5 @@
 import type { JSONRPCMessage } from "@modelcontextprotocol/client";
-import type { Channel, Exchange } from "../channel.ts";
+import { deliver, type Channel, type Exchange } from "../channel.ts";
 import { ConnectionBrokenError, ConnectionClosedError, NotConnectedError } from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ask, broken, refusalOf, type Endpoint } from "./http-client.ts";
@@ -10,6 +10,7 @@ export class SseChannel implements Channel {
   onmessage?: Channel["onmessage"];
   onerror?: Channel["onerror"];
   onclose?: Channel["onclose"];
+  hear?: Channel["hear"];
   next: Exchange | undefined;
   readonly ended: Promise<Error>;
   readonly #endpoint: Endpoint;
@@ -111,7 +112,7 @@ export class SseChannel implements Channel {
     }
     if (!isMessage(message)) return;
     if (!("method" in message) && message.id !== undefined && message.id !== null) this.#waiting.delete(message.id);
-    this.onmessage?.(message);
+    deliver(this, message);
   }
 
   #finish(why: Error): void {

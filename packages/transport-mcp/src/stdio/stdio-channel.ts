@@ -1,6 +1,6 @@
 import type { Clock, Log } from "@davpool/core";
 import type { JSONRPCMessage } from "@modelcontextprotocol/client";
-import type { Channel, Exchange } from "../channel.ts";
+import { deliver, type Channel, type Exchange } from "../channel.ts";
 import { ConnectionBrokenError, ConnectionClosedError } from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ErrorOutput } from "./error-output.ts";
@@ -23,6 +23,7 @@ export class StdioChannel implements Channel {
   onmessage?: Channel["onmessage"];
   onerror?: Channel["onerror"];
   onclose?: Channel["onclose"];
+  hear?: Channel["hear"];
   next: Exchange | undefined;
   readonly ended: Promise<Error>;
   /** The probe for the protocol's newer era was sent, and no answer came. */
@@ -110,7 +111,7 @@ export class StdioChannel implements Channel {
     }
     this.#spoke = true;
     if (!("method" in message)) this.puzzled = false;
-    this.onmessage?.(message);
+    deliver(this, message);
   }
 
   #tooLong(): void {

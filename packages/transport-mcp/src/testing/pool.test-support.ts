@@ -12,14 +12,23 @@ import {
 import { memoryStore } from "@davpool/store-memory";
 import { leastConnections } from "@davpool/strategy-least-connections";
 import { roundRobin } from "@davpool/strategy-round-robin";
+import type { McpHost } from "../host.ts";
 import { mcpWith } from "../plugin.ts";
-import type { McpEvent, McpResponse, McpWire } from "../wire.ts";
+import type { McpResponse, McpWire } from "../wire.ts";
+
+/** What a server said outside of requests. */
+interface Said {
+  readonly serverId: string;
+  readonly partition: string;
+  readonly method: string;
+  readonly params?: Readonly<Record<string, unknown>>;
+}
 
 export interface OpenPool extends AsyncDisposable {
   readonly pool: Pool<McpWire>;
   readonly clock: ManualClock;
   /** What servers said outside of requests. */
-  readonly events: readonly McpEvent[];
+  readonly events: readonly Said[];
   /** Resolves when the log holds a line with this text. */
   logged(text: string): Promise<string>;
   readonly lines: readonly string[];
@@ -40,8 +49,9 @@ export async function openPool(
   transport: Readonly<Record<string, unknown>> = {},
   environment: Readonly<Record<string, string | undefined>> = {},
   security: Readonly<Record<string, unknown>> = {},
+  host?: McpHost,
 ): Promise<OpenPool> {
-  const events: McpEvent[] = [];
+  const events: Said[] = [];
   const config = await resolveConfig(
     {
       store: "memory",
@@ -60,13 +70,7 @@ export async function openPool(
     },
     {
       baseDirectory: process.cwd(),
-      plugins: [
-        ...corePlugins,
-        mcpWith((_pool, event) => events.push(event)),
-        memoryStore,
-        roundRobin,
-        leastConnections,
-      ],
+      plugins: [...corePlugins, mcpWith(host ?? listening(events)), memoryStore, roundRobin, leastConnections],
     },
   );
   const clock = createManualClock();
@@ -101,6 +105,24 @@ export async function openPool(
       }),
     [Symbol.asyncDispose]: () => open[Symbol.asyncDispose](),
   };
+}
+
+/** Answers nothing, and writes down what is said. */
+function listening(events: Said[]): McpHost {
+  return {
+    client: ({ serverId, partition }) => ({
+      capabilities: {},
+      notified: (method, params) => void events.push({ serverId, partition, method, ...(params && { params }) }),
+    }),
+  };
+}
+
+/** Lets real time pass, and the pool's with it in small steps, until this holds. */
+export async function meanwhile(clock: ManualClock, holds: () => boolean): Promise<void> {
+  while (!holds()) {
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.advance(1);
+  }
 }
 
 /** The text of a tool's answer. */
