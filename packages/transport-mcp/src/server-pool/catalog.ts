@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "@davpool/core";
 import type { McpMethod } from "../wire.ts";
 
@@ -31,8 +32,10 @@ export interface CatalogParts {
   /** Ids of the servers that can be asked now, in the order in which they joined. */
   readonly askable: () => readonly string[];
   readonly clock: Clock;
-  /** Milliseconds. */
+  /** Milliseconds after which a list is asked for again; Infinity where notifications are enough. */
   readonly maxAge: number;
+  /** What is known of this kind is not what it was. */
+  readonly changed?: (kind: ListKind) => void;
 }
 
 /** Milliseconds that a list which could not be loaded, or lacked what was looked for, is left alone. */
@@ -99,23 +102,41 @@ export class Catalog {
     return new Set([...serverIds].filter((serverId) => lists.get(serverId)?.entries === undefined));
   }
 
+  /** Asks the servers whose list is unknown or has changed. Resolves when nobody is being asked any more. */
+  async look(kind: ListKind): Promise<void> {
+    for (;;) {
+      this.#refresh(kind, this.#parts.maxAge);
+      // What changes while it is loaded is loaded again.
+      const loading = [...this.#of(kind).values()].flatMap((list) => list.loading ?? []);
+      if (loading.length === 0) return;
+      await Promise.all(loading);
+    }
+  }
+
+  /** Everything known of this kind, each thing once, as the first of these servers describes it. */
+  united(kind: ListKind, serverIds: readonly string[]): readonly Listed[] {
+    const lists = this.#of(kind);
+    const united = new Map<unknown, Listed>();
+    for (const serverId of serverIds)
+      for (const entry of lists.get(serverId)?.entries ?? []) {
+        const id = entry[LISTS[kind].id];
+        if (!united.has(id)) united.set(id, entry);
+      }
+    return [...united.values()];
+  }
+
   /**
    * Asks every server anew, and unites what they say: each thing once, as the first of them describes it.
+   * @param age milliseconds up to which a list is new enough. Default: 0, none is.
    * @throws why the first one gave no list, when no server's list is known.
    */
-  async all(kind: ListKind, serverIds: readonly string[]): Promise<readonly Listed[]> {
-    this.#refresh(kind, 0);
+  async all(kind: ListKind, serverIds: readonly string[], age = 0): Promise<readonly Listed[]> {
+    this.#refresh(kind, age);
     const lists = this.#of(kind);
     await Promise.all([...lists.values()].flatMap(({ loading }) => loading ?? []));
-    const known = serverIds.flatMap((serverId) => lists.get(serverId)?.entries ?? []);
     const problem = [...lists.values()].find((list) => list.problem !== undefined)?.problem;
     if (problem !== undefined && [...lists.values()].every((list) => list.entries === undefined)) throw problem;
-    const united = new Map<unknown, Listed>();
-    for (const entry of known) {
-      const id = entry[LISTS[kind].id];
-      if (!united.has(id)) united.set(id, entry);
-    }
-    return [...united.values()];
+    return this.united(kind, serverIds);
   }
 
   /** A server said that lists of its have changed. */
@@ -134,10 +155,16 @@ export class Catalog {
     }
   }
 
+  /** Whether a list of this server's is under way. */
+  loading(serverId: string): boolean {
+    return [...this.#lists.values()].some((lists) => lists.get(serverId)?.loading !== undefined);
+  }
+
   forget(serverId: string): void {
     for (const [kind, lists] of this.#lists) {
-      lists.delete(serverId);
+      if (!lists.delete(serverId)) continue;
       this.#replace(kind, serverId, []);
+      this.#parts.changed?.(kind);
     }
   }
 
@@ -179,10 +206,13 @@ export class Catalog {
       const entries = await load(serverId, kind);
       // It may have been forgotten meanwhile.
       if (this.#of(kind).get(serverId) !== list) return;
+      const same = isDeepStrictEqual(list.entries, entries);
       list.entries = entries;
       list.loadedAt = list.triedAt;
       list.problem = undefined;
+      if (same) return;
       this.#replace(kind, serverId, entries);
+      this.#parts.changed?.(kind);
     } catch (error) {
       list.stale = true;
       list.problem = error;

@@ -1,6 +1,6 @@
 import { corePlugins, resolveConfig, type AnyPlugin, type ResolvedConfig } from "@davpool/core";
+import type { McpHost } from "../host.ts";
 import { mcpWith } from "../plugin.ts";
-import type { McpEvent } from "../wire.ts";
 import { inTurn } from "./in-turn.ts";
 import { noStore } from "./no-store.ts";
 import type { McpServerInput, McpServerPoolOptions } from "./options.ts";
@@ -20,8 +20,12 @@ export const DEFAULTS = {
 } as const;
 
 export interface Told {
-  /** What servers say outside of requests. */
-  readonly event: (event: McpEvent) => void;
+  /** A server said something outside of requests. */
+  readonly event: (said: {
+    readonly serverId: string;
+    readonly method: string;
+    readonly params?: Readonly<Record<string, unknown>> | undefined;
+  }) => void;
   /** A server has been offline for as long as the options allow. */
   readonly giveUp: (serverId: string, error: unknown) => void;
 }
@@ -32,7 +36,7 @@ export async function configurationOf(options: McpServerPoolOptions, told: Told)
   const { strategy, plugins = [], baseDirectory = process.cwd(), reconnectAttempts = Infinity } = given;
   const finite = reconnectAttempts !== Infinity;
   const probe = patientProbe({ ...given, reconnectAttempts, giveUp: told.giveUp });
-  const own: readonly AnyPlugin[] = [mcpWith((_pool, event) => told.event(event)), noStore, inTurn];
+  const own: readonly AnyPlugin[] = [mcpWith(hostOf(told)), noStore, inTurn];
   const queued = Math.max(given.deadline, given.queue?.taskTimeout ?? 0);
   return resolveConfig(
     {
@@ -49,7 +53,11 @@ export async function configurationOf(options: McpServerPoolOptions, told: Told)
           strategy,
           ...(finite && { probe }),
           ...(given.policies && { policies: given.policies }),
-          failover: { type: "default", enabled: given.failover ?? true },
+          failover: written({
+            type: "default",
+            enabled: given.failover ?? true,
+            fallbackOrder: given.fallbackOrder,
+          }),
           health: written({
             failures: given.offlineThreshold,
             successes: given.recoveryThreshold,
@@ -57,7 +65,11 @@ export async function configurationOf(options: McpServerPoolOptions, told: Told)
             recoveryInterval: given.reconnectDelay,
           }),
           // Whoever waits for a slot has as long as the request itself: the work queue bounds how many do.
-          limits: { queue: { size: 100_000, timeout: queued } },
+          limits: {
+            queue: { size: 100_000, timeout: queued },
+            // All servers at the same time: what one of them can take, its maxConnections says.
+            broadcastConcurrency: 1_000,
+          },
           deadline: given.deadline,
           tiers: given.tiers ?? false,
           serverDefaults: written({
@@ -75,6 +87,16 @@ export async function configurationOf(options: McpServerPoolOptions, told: Told)
       plugins: [...corePlugins, ...own, ...(await pluginsOf(strategy, plugins, baseDirectory)), ...plugins],
     },
   );
+}
+
+/** Servers are told that nobody can be asked anything, and heard. */
+function hostOf(told: Told): McpHost {
+  return {
+    client: ({ serverId }) => ({
+      capabilities: {},
+      notified: (method, params) => told.event({ serverId, method, params }),
+    }),
+  };
 }
 
 /** A server as configurations write it: there the time between health checks is in seconds. */

@@ -1,5 +1,6 @@
-import { DavpoolError, suggestion } from "@davpool/core";
+import { DavpoolError, describeError, suggestion } from "@davpool/core";
 import type { McpError, McpRefusal } from "../wire.ts";
+import type { ServerAnswer } from "./aggregate.ts";
 
 /** `MCP_ERROR`: the server answered with a JSON-RPC error. It has spoken: nobody else was asked. */
 export class McpAnswerError extends DavpoolError {
@@ -63,4 +64,61 @@ export class DuplicateTaskError extends DavpoolError {
       details: { taskId },
     });
   }
+}
+
+/** `UNSAFE_BROADCAST`: the servers that are not waited for would be cancelled in the middle of a change. Nothing was sent. */
+export class UnsafeBroadcastError extends DavpoolError {
+  constructor(tool: string, aggregation: string) {
+    super(
+      "UNSAFE_BROADCAST",
+      `"${aggregation}" cancels the servers that it does not wait for, and the servers do not say of tool ${JSON.stringify(tool)} that this does no harm (readOnlyHint or idempotentHint). Use "all" or "majority", which let every server finish, or give annotations if you know better.`,
+      { details: { tool, aggregation } },
+    );
+  }
+}
+
+/** `NO_ANSWER`: of the servers that were asked at the same time, none gave a result. */
+export class NoAnswerError extends DavpoolError {
+  readonly answers: readonly ServerAnswer<unknown>[];
+
+  constructor(operation: string, answers: readonly ServerAnswer<unknown>[]) {
+    const problems = problemsOf(answers);
+    super(
+      "NO_ANSWER",
+      `None of ${answers.length} servers has answered ${operation} with a result. ${problems.join("; ")}. Look at the servers' health, then try again.`,
+      { details: { problems }, cause: firstError(answers) },
+    );
+    this.answers = answers;
+  }
+}
+
+/** `NO_MAJORITY`: no answer is that of more than half of the servers asked. */
+export class NoMajorityError extends DavpoolError {
+  readonly answers: readonly ServerAnswer<unknown>[];
+
+  /** @param voices ids of servers, those together that say the same. */
+  constructor(
+    operation: string,
+    asked: number,
+    voices: readonly (readonly string[])[],
+    answers: readonly ServerAnswer<unknown>[],
+  ) {
+    const problems = problemsOf(answers);
+    const said = voices.map((ids) => ids.join(" and ")).join(" against ");
+    super(
+      "NO_MAJORITY",
+      `More than half of ${asked} servers must agree on ${operation}, and do not: ${[...(said === "" ? [] : [said]), ...problems].join("; ")}. The answers stand in the error; find out which servers are out of step.`,
+      { details: { voices, problems } },
+    );
+    this.answers = answers;
+  }
+}
+
+function problemsOf(answers: readonly ServerAnswer<unknown>[]): readonly string[] {
+  return answers.flatMap((answer) => (answer.ok ? [] : `${answer.serverId}: ${describeError(answer.error)}`));
+}
+
+function firstError(answers: readonly ServerAnswer<unknown>[]): Error | undefined {
+  for (const answer of answers) if (!answer.ok) return answer.error;
+  return undefined;
 }

@@ -1,5 +1,7 @@
 import type { AnyPlugin, Clock, Log, ServerProfile, Untyped } from "@davpool/core";
 import type { McpProfile } from "../wire.ts";
+import type { BatchOptions } from "./batching.ts";
+import type { CacheOptions } from "./cache.ts";
 import type { Strategy } from "./strategy.ts";
 import type { WorkQueueOptions } from "./work-queue/work-queue.ts";
 
@@ -51,10 +53,20 @@ export interface McpServerPoolOptions {
   readonly maxConnections?: number;
   /** False: no second server within a request. Default: true. */
   readonly failover?: boolean;
+  /**
+   * Ids of servers, in the order in which a request that failed tries them, before the strategy is asked again. Ids that
+   * no server has now are passed over. Default: the strategy picks each time.
+   */
+  readonly fallbackOrder?: readonly string[];
   /** Use the best priority only, instead of all servers at once. Default: false. */
   readonly tiers?: boolean;
   /** Age from which a list of tools, prompts or resources is asked for anew, when it is used. Default: 60,000. */
   readonly listMaxAge?: number;
+
+  /** Keeps answers to requests that change nothing, and lists. Default: none is kept. */
+  readonly cache?: CacheOptions;
+  /** Has requests that change nothing leave together. Default: each leaves at once. */
+  readonly batch?: BatchOptions;
 
   /** The pool's work queue. */
   readonly queue?: WorkQueueOptions;

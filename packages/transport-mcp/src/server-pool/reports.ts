@@ -1,4 +1,8 @@
 import type { HealthSnapshot, PoolStats, ServerStatus } from "@davpool/core";
+import type { BatchStats } from "./batching.ts";
+import type { CacheStats } from "./cache.ts";
+import type { McpCircuit } from "./circuit.ts";
+import type { ServerMetrics } from "./metrics.ts";
 import type { WorkQueueStats } from "./work-queue/work-queue.ts";
 
 /** `offline`: it takes no requests until it has recovered. `disabled`: its profile says so. */
@@ -18,7 +22,8 @@ export interface McpServerInfo {
   readonly group: string | undefined;
   /** Requests in flight. */
   readonly activeTasks: number;
-  readonly stats: {
+  readonly circuit: McpCircuit;
+  readonly stats: ServerMetrics & {
     /** Attempts since it joined, lists included. */
     readonly requestsSent: number;
     readonly errors: number;
@@ -40,15 +45,28 @@ export interface McpServerPoolStats {
   readonly tasks: number;
   readonly queue: WorkQueueStats;
   readonly strategy: string;
-  /** Requests, however many attempts each took. */
+  /** Requests by what chose their servers: the strategy, `serverId` where the caller did, or the aggregation of a broadcast. */
+  readonly strategyUsage: Readonly<Record<string, number>>;
+  /** Requests, however many attempts each took; `failoverCount` of them moved on to another server. */
   readonly requests: PoolStats["requestStats"];
+  /** Percentage of the requests that were answered; 100 before the first. */
+  readonly successRate: number;
   /** Milliseconds, over all successful requests. */
   readonly averageResponseTime: number;
+  /** Where there is a cache. */
+  readonly cache?: CacheStats;
+  /** Where requests leave together. */
+  readonly batch?: BatchStats;
+}
+
+/** What the pool itself counts of a server. */
+interface Measured extends ServerMetrics {
+  readonly circuit: McpCircuit;
 }
 
 const STATES = { healthy: "online", degraded: "degraded", unhealthy: "offline" } as const;
 
-export function serverInfo(status: ServerStatus): McpServerInfo {
+export function serverInfo(status: ServerStatus, { circuit, ...metrics }: Measured): McpServerInfo {
   const { serverId, profile, enabled, priority, group, health, inFlight, attempts } = status;
   return {
     id: serverId,
@@ -59,7 +77,9 @@ export function serverInfo(status: ServerStatus): McpServerInfo {
     weight: Number(profile["weight"] ?? 1),
     group,
     activeTasks: inFlight,
+    circuit,
     stats: {
+      ...metrics,
       requestsSent: attempts.total,
       errors: attempts.failed,
       responseTime: health.responseTime,
@@ -70,12 +90,10 @@ export function serverInfo(status: ServerStatus): McpServerInfo {
 }
 
 /** A server that is configured, and that the pool has given up. */
-export function givenUpInfo(server: {
-  readonly serverId: string;
-  readonly priority?: number;
-  readonly weight?: number;
-  readonly group?: string;
-}): McpServerInfo {
+export function givenUpInfo(
+  server: { readonly serverId: string; readonly priority?: number; readonly weight?: number; readonly group?: string },
+  { circuit, ...metrics }: Measured,
+): McpServerInfo {
   const { serverId, priority = 1, weight = 1, group } = server;
   return {
     id: serverId,
@@ -86,7 +104,8 @@ export function givenUpInfo(server: {
     weight,
     group,
     activeTasks: 0,
-    stats: { requestsSent: 0, errors: 0, responseTime: undefined, uptime: 0 },
+    circuit,
+    stats: { ...metrics, requestsSent: 0, errors: 0, responseTime: undefined, uptime: 0 },
     health: undefined,
   };
 }

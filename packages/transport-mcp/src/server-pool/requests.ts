@@ -7,8 +7,9 @@ import type {
   ResourceTemplateType,
   Tool,
 } from "@modelcontextprotocol/client";
-import type { McpProgress, ToolAnnotations } from "../wire.ts";
+import type { McpProgress, McpResponse, ToolAnnotations } from "../wire.ts";
 import type { ListKind } from "./catalog.ts";
+import { McpAnswerError, ServerRefusedError } from "./errors.ts";
 
 /** What may be asked of a pool, and queued, by type. */
 export interface Payloads {
@@ -68,4 +69,11 @@ export function promisedByAll(descriptions: Iterable<Readonly<Record<string, unk
     idempotentHint &&= hints?.idempotentHint === true || hints?.readOnlyHint === true;
   }
   return some ? { readOnlyHint, idempotentHint } : undefined;
+}
+
+/** @throws McpAnswerError, ServerRefusedError for an answer that is none. */
+export function resultOf(serverId: string, { result, error, refusal }: McpResponse): Readonly<Record<string, unknown>> {
+  if (error) throw new McpAnswerError(serverId, error);
+  if (refusal) throw new ServerRefusedError(serverId, refusal);
+  return result;
 }

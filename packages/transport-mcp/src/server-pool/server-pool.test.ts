@@ -1,65 +1,15 @@
-import { createManualClock, definePlugin, isDavpoolError } from "@davpool/core";
+import { createManualClock, definePlugin } from "@davpool/core";
 import { leastConnections } from "@davpool/strategy-least-connections";
 import { priority } from "@davpool/strategy-priority";
 import { random } from "@davpool/strategy-random";
 import { responseTime } from "@davpool/strategy-response-time";
 import { roundRobin } from "@davpool/strategy-round-robin";
 import { weighted } from "@davpool/strategy-weighted";
-import { createMcpServer, type McpHttpServer, type McpServerOptions } from "@davpool/testkit";
+import { createMcpServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
-import type { McpServerPoolEvents } from "./events.ts";
-import type { McpServerPoolOptions } from "./options.ts";
 import { McpServerPool } from "./server-pool.ts";
+import { codeOf, failureOf, next, openBench } from "./testing/bench.test-support.ts";
 import { createReplicas, textOf } from "./testing/replicas.test-support.ts";
-
-interface Bench extends AsyncDisposable {
-  readonly pool: McpServerPool;
-  readonly servers: readonly McpHttpServer[];
-  /** The first and the second. */
-  readonly one: McpHttpServer;
-  readonly two: McpHttpServer;
-}
-
-/** A pool of two servers over HTTP, `s1` and `s2`, that are not checked. */
-async function openBench(
-  options: McpServerPoolOptions = {},
-  servers: readonly McpServerOptions[] = [{}, {}],
-): Promise<Bench> {
-  const running = await Promise.all(
-    servers.map((settings, index) => createMcpServer({ transport: "http", name: `s${index + 1}`, ...settings })),
-  );
-  const pool = await McpServerPool.open({
-    healthCheckInterval: 0,
-    servers: running.map(({ name, url }) => ({ serverId: name, url })),
-    ...options,
-  });
-  return {
-    pool,
-    servers: running,
-    one: running[0] as McpHttpServer,
-    two: running[1] as McpHttpServer,
-    async [Symbol.asyncDispose]() {
-      await pool.close({ drain: 0 });
-      await Promise.all(running.map((server) => server[Symbol.asyncDispose]()));
-    },
-  };
-}
-
-async function failureOf(work: Promise<unknown>): Promise<Error & { code?: string }> {
-  return work.then(
-    () => new Error("no error"),
-    (error: Error) => error,
-  );
-}
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  const failure = await failureOf(work);
-  return isDavpoolError(failure) ? failure.code : String(failure);
-}
-
-function next<K extends keyof McpServerPoolEvents>(pool: McpServerPool, event: K): Promise<McpServerPoolEvents[K]> {
-  return new Promise((resolve) => pool.on(event, (...detail) => resolve(detail)));
-}
 
 describe("servers", () => {
   test("come and go, at any address, and as processes", async () => {

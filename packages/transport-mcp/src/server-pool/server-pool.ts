@@ -1,5 +1,4 @@
 import {
-  CallCancelledError,
   DuplicateServerError,
   PoolClosedError,
   UnknownServerError,
@@ -11,23 +10,19 @@ import {
   type OpenPools,
   type Pool,
 } from "@davpool/core";
-import type { McpRequest, McpResponse, McpWire } from "../wire.ts";
-import { Catalog, LISTS, type ListKind, type Listed } from "./catalog.ts";
+import type { McpWire } from "../wire.ts";
+import type { Aggregated, Aggregation, McpBroadcastOptions } from "./aggregate.ts";
+import { Catalog, type ListKind } from "./catalog.ts";
+import { Circuits } from "./circuit.ts";
 import { DEFAULTS, configurationOf, profileOf } from "./configuration.ts";
-import { McpAnswerError, ServerRefusedError, UnknownToolError } from "./errors.ts";
 import { Events, type McpServerPoolEvents } from "./events.ts";
+import { loadList } from "./load-list.ts";
+import { Metrics, percentage } from "./metrics.ts";
 import type { McpServerInput, McpServerPoolOptions } from "./options.ts";
+import { Reads } from "./reads.ts";
 import { givenUpInfo, serverInfo, type McpServerInfo, type McpServerPoolStats } from "./reports.ts";
-import {
-  METHOD_OF,
-  listingOf,
-  promisedByAll,
-  type Entries,
-  type Payloads,
-  type RequestOptions,
-  type RequestType,
-  type Results,
-} from "./requests.ts";
+import type { Entries, Payloads, RequestOptions, RequestType, Results } from "./requests.ts";
+import { Sender } from "./sender.ts";
 import type { TaskOptions } from "./work-queue/task.ts";
 import { WorkQueue, type TaskRunner } from "./work-queue/work-queue.ts";
 
@@ -51,6 +46,11 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
   readonly #options: McpServerPoolOptions;
   readonly #events: Events;
   readonly #catalog: Catalog;
+  readonly #metrics: Metrics;
+  readonly #circuits: Circuits;
+  readonly #sender: Sender;
+  /** Before the queue, where a cache or batches are wanted. */
+  readonly #reads: Reads | undefined;
   /** The configuration: it keeps servers that are down, and those that were given up. */
   readonly #servers = new Map<string, { readonly input: McpServerInput; givenUp: boolean }>();
   #open!: OpenPools;
@@ -66,8 +66,16 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
       completed: (taskId, result) => this.#events.emit("task-completed", taskId, result),
       failed: (taskId, error) => this.#events.emit("task-failed", taskId, error),
     });
+    this.#metrics = new Metrics(options.name ?? DEFAULTS.name, this.clock);
+    this.#circuits = new Circuits(this.clock);
     this.#catalog = new Catalog({
-      load: (serverId, kind) => this.#load(serverId, kind),
+      load: (serverId, kind) =>
+        loadList(
+          { execute: (request, given) => this.#metrics.execute(this.#pool, request, given) },
+          serverId,
+          kind,
+          options.timeout ?? DEFAULTS.timeout,
+        ),
       askable: () =>
         this.#pool
           .list()
@@ -76,6 +84,23 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
       clock: this.clock,
       maxAge: options.listMaxAge ?? DEFAULTS.listMaxAge,
     });
+    this.#sender = new Sender({
+      pool: () => this.#pool,
+      catalog: this.#catalog,
+      serverIds: () => this.#servers.keys(),
+      hasServers: () => this.#servers.size > 0,
+      metrics: this.#metrics,
+      clock: this.clock,
+      strategy: this.#strategy,
+      deadline: options.deadline ?? DEFAULTS.deadline,
+    });
+    if (options.cache || options.batch)
+      this.#reads = new Reads({
+        options,
+        clock: this.clock,
+        isReadOnly: (type, payload, given) => this.#sender.isReadOnly(type, payload, given),
+        send: (type, payload, given) => this.queue.enqueue(type, payload, given),
+      });
   }
 
   /**
@@ -91,7 +116,10 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
   async #start(): Promise<void> {
     const { log, random, environment, signal, servers = [] } = this.#options;
     const config = await configurationOf(this.#options, {
-      event: ({ serverId, method }) => this.#catalog.changed(serverId, method),
+      event: ({ serverId, method, params }) => {
+        this.#catalog.changed(serverId, method);
+        this.#reads?.heard(method, params);
+      },
       giveUp: (serverId, error) => this.#giveUp(serverId, error),
     });
     this.#open = await openPools(config, {
@@ -104,9 +132,10 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
     this.#pool = [...this.#open.pools.values()][0] as Pool<McpWire>;
     for (const input of servers) this.#servers.set(input.serverId, { input, givenUp: false });
     const problem = (reason: string | undefined) => new Error(reason ?? "it does not answer as it should");
-    this.#pool.on("server-unhealthy", ({ serverId, reason }) =>
-      this.#events.emit("server-offline", serverId, problem(reason)),
-    );
+    this.#pool.on("server-unhealthy", ({ serverId, reason }) => {
+      this.#circuits.opened(serverId);
+      this.#events.emit("server-offline", serverId, problem(reason));
+    });
     this.#pool.on("server-degraded", ({ serverId, reason }) =>
       this.#events.emit("server-degraded", serverId, problem(reason)),
     );
@@ -140,7 +169,7 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
       this.#find(serverId);
       await this.#apply(this.#connected().filter((server) => server.serverId !== serverId));
       this.#servers.delete(serverId);
-      this.#catalog.forget(serverId);
+      for (const part of [this.#catalog, this.#metrics, this.#circuits]) part.forget(serverId);
     });
   }
 
@@ -167,12 +196,12 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
     args: Payloads["tool_call"]["arguments"] = {},
     options?: TaskOptions,
   ): Promise<Results["tool_call"]> {
-    return this.queue.enqueue("tool_call", { name, arguments: args }, options);
+    return this.#ask("tool_call", { name, arguments: args }, options);
   }
 
   /** @throws as {@link McpServerPool.callTool} does. */
   readResource(uri: string, options?: TaskOptions): Promise<Results["resource_read"]> {
-    return this.queue.enqueue("resource_read", { uri }, options);
+    return this.#ask("resource_read", { uri }, options);
   }
 
   /** @throws as {@link McpServerPool.callTool} does. */
@@ -181,7 +210,7 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
     args: Payloads["prompt_get"]["arguments"] = {},
     options?: TaskOptions,
   ): Promise<Results["prompt_get"]> {
-    return this.queue.enqueue("prompt_get", { name, arguments: args }, options);
+    return this.#ask("prompt_get", { name, arguments: args }, options);
   }
 
   /** What the servers have, all of them together: each tool once, as the first server that has it describes it. */
@@ -210,40 +239,31 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
    * Sends a request now, past the queue, and tries nothing again beyond the failover within it.
    * @param options `deadline`: milliseconds within which it ends. Default: the pool's.
    */
-  async run<T extends RequestType>(
+  run<T extends RequestType>(
     type: T,
     payload: Payloads[T],
     options: RequestOptions & { readonly deadline?: number } = {},
   ): Promise<Results[T]> {
-    const { serverId, signal, onProgress, deadline = this.#options.deadline ?? DEFAULTS.deadline } = options;
-    const start = this.clock.now();
-    const { kind, id } = listingOf(type, payload);
-    const holders = await cancellable(this.#catalog.find(kind, id), METHOD_OF[type], signal);
-    // Those that have not said what they have may have it.
-    const silent = holders ? undefined : this.#catalog.unknown(kind, this.#servers.keys());
-    if (type === "tool_call" && silent?.size === 0 && this.#servers.size > 0 && serverId === undefined)
-      throw new UnknownToolError(id, this.#catalog.ids("tools"));
-    const servers = holders?.servers ?? (type === "tool_call" ? silent : undefined);
-    const annotations = type === "tool_call" ? this.#annotations(id, options) : undefined;
-    const request: McpRequest = {
-      method: METHOD_OF[type],
-      params: payload,
-      ...(annotations && { annotations }),
-      ...(servers && servers.size > 0 && { servers }),
-      ...(onProgress && { onProgress }),
-    };
-    const answer = await this.#pool.execute(request, {
-      deadline: Math.max(1, deadline - (this.clock.now() - start)),
-      ...(serverId !== undefined && { serverId }),
-      ...(signal && { signal }),
-    });
-    return resultOf(answer.serverId, answer.value) as unknown as Results[T];
+    return this.#sender.run(type, payload, options);
+  }
+
+  /**
+   * Asks several servers at the same time, past the queue, and makes one answer of theirs: see {@link Aggregation}.
+   * Servers that are offline are asked as well; without `serverIds`, those that do not have the tool are not.
+   * @throws UnsafeBroadcastError for `first` and `fastest`, which cancel, unless the tool may be repeated.
+   * @throws NoAnswerError, NoMajorityError where there is no result to choose; they hold every answer.
+   * @throws UnknownToolError, UnknownGroupError, UnknownServerError, NoServerAvailableError, CallCancelledError
+   */
+  broadcast<T extends RequestType, A extends Aggregation = "all">(
+    type: T,
+    payload: Payloads[T],
+    options: McpBroadcastOptions<A> = {},
+  ): Promise<Aggregated<Results[T], A>> {
+    return this.#sender.broadcast(type, payload, options);
   }
 
   mayRepeat<T extends RequestType>(type: T, payload: Payloads[T], options: RequestOptions): boolean {
-    if (type !== "tool_call") return true;
-    const hints = this.#annotations(listingOf(type, payload).id, options);
-    return hints?.readOnlyHint === true || hints?.idempotentHint === true;
+    return this.#sender.mayRepeat(type, payload, options);
   }
 
   getStats(): McpServerPoolStats {
@@ -259,8 +279,11 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
       tasks: queue.pending + queue.inProgress,
       queue,
       strategy: this.#strategy,
+      strategyUsage: this.#metrics.choices,
       requests: requestStats,
+      successRate: percentage(requestStats.successful, requestStats.total),
       averageResponseTime,
+      ...this.#reads?.stats,
     };
   }
 
@@ -269,7 +292,8 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
     const connected = new Map(this.#pool.list().map((status) => [status.serverId, status]));
     return [...this.#servers].map(([serverId, { input }]) => {
       const status = connected.get(serverId);
-      return status ? serverInfo(status) : givenUpInfo(input);
+      const measured = { ...this.#metrics.of(serverId), circuit: this.#circuits.of(serverId, status?.health) };
+      return status ? serverInfo(status, measured) : givenUpInfo(input, measured);
     });
   }
 
@@ -294,6 +318,7 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
   }
 
   async #close(options?: { readonly drain?: number }): Promise<void> {
+    this.#reads?.close();
     await this.queue.close(options);
     // What could end has ended; what still runs ends with what is known of it.
     await this.#pool.close({ drain: 0 });
@@ -308,28 +333,12 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
   }
 
   async #listAll<K extends ListKind>(kind: K): Promise<readonly Entries[K][]> {
-    return (await this.#catalog.all(kind, [...this.#servers.keys()])) as unknown as readonly Entries[K][];
+    const { cache } = this.#options;
+    return (await this.#catalog.all(kind, [...this.#servers.keys()], cache?.ttl)) as unknown as readonly Entries[K][];
   }
 
-  /** All pages of one server's list. A server that knows no such list has nothing in it. */
-  async #load(serverId: string, kind: ListKind): Promise<readonly Listed[]> {
-    const entries: Listed[] = [];
-    let cursor: unknown;
-    do {
-      const { value } = await this.#pool.execute(
-        { method: LISTS[kind].method, ...(cursor !== undefined && { params: { cursor } }) },
-        { serverId, deadline: this.#options.timeout ?? DEFAULTS.timeout },
-      );
-      if (value.error?.code === METHOD_NOT_FOUND) return [];
-      const result = resultOf(serverId, value);
-      entries.push(...((result[kind] as readonly Listed[] | undefined) ?? []));
-      cursor = result["nextCursor"];
-    } while (cursor !== undefined);
-    return entries;
-  }
-
-  #annotations(tool: string, { annotations }: RequestOptions) {
-    return annotations ?? promisedByAll(this.#catalog.known("tools", tool)?.descriptions.values() ?? []);
+  #ask<T extends RequestType>(type: T, payload: Payloads[T], options: TaskOptions = {}): Promise<Results[T]> {
+    return this.#reads ? this.#reads.request(type, payload, options) : this.queue.enqueue(type, payload, options);
   }
 
   #giveUp(serverId: string, error: unknown): void {
@@ -372,26 +381,4 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
     this.#turn = result.catch(() => undefined);
     return result;
   }
-}
-
-/** JSON-RPC's code for a method that a server does not know. */
-const METHOD_NOT_FOUND = -32_601;
-
-/** @throws McpAnswerError, ServerRefusedError for an answer that is none. */
-function resultOf(serverId: string, { result, error, refusal }: McpResponse): Readonly<Record<string, unknown>> {
-  if (error) throw new McpAnswerError(serverId, error);
-  if (refusal) throw new ServerRefusedError(serverId, refusal);
-  return result;
-}
-
-/** Settles with `work`, or at once when the caller has gone. */
-function cancellable<T>(work: Promise<T>, operation: string, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return work;
-  return new Promise((resolve, reject) => {
-    const cancel = () => reject(new CallCancelledError(operation, signal.reason));
-    const done = () => signal.removeEventListener("abort", cancel);
-    signal.addEventListener("abort", cancel, { once: true });
-    if (signal.aborted) cancel();
-    work.then(resolve, reject).finally(done);
-  });
 }

@@ -1,14 +1,17 @@
 import { ConfigError, describeError, isPlugin, pluginImporter, type AnyPlugin } from "@davpool/core";
 
 /** The strategies that WebDAV pools have as well, under the names that configurations use. */
-export type StrategyName =
-  | "round-robin"
-  | "least-connections"
-  | "least-loaded"
-  | "priority"
-  | "weighted"
-  | "random"
-  | "response-time";
+export const STRATEGIES = [
+  "round-robin",
+  "least-connections",
+  "least-loaded",
+  "priority",
+  "weighted",
+  "random",
+  "response-time",
+] as const;
+
+export type StrategyName = (typeof STRATEGIES)[number];
 
 /** Its name, its name and options, or a plugin of whoever's making. */
 export type Strategy =

@@ -58,6 +58,16 @@ test("a server with a priority and a timeout of its own", async () => {
   expect(pool.getServers()).toEqual([]);
 });
 
+test("a client of one server", async () => {
+  const server = { serverId: "vps-1", url: vps1.url, token: TOKEN, timeout: 10_000, retryAttempts: 3 };
+  const client = await McpServerPool.open({ servers: [server], healthCheckInterval: 0 });
+  expect((await client.listTools()).map(({ name }) => name)).toContain("launch_specialist");
+  expect((await client.callTool("launch_specialist", args)).content).toHaveLength(1);
+  expect((await client.readResource("test://vps-1")).contents).toHaveLength(1);
+  expect(client.getServers()).toMatchObject([{ status: "online", stats: { errors: 0, successRate: 100 } }]);
+  await client.close();
+});
+
 test("a call that is more urgent than others", async () => {
   await using pool = await McpServerPool.open({ queue: { concurrentTasks: 1 } });
   await pool.addServer({ serverId: "vps-1", url: vps1.url, token: TOKEN });
