@@ -1,5 +1,6 @@
 import { corePlugins, type AnyPlugin } from "@davpool/core";
 import { webhook } from "@davpool/notifier-webhook";
+import { auditLog } from "@davpool/policy-audit-log";
 import { fileStore } from "@davpool/store-file";
 import { memoryStore } from "@davpool/store-memory";
 import { leastConnections } from "@davpool/strategy-least-connections";
@@ -8,12 +9,14 @@ import { responseTime } from "@davpool/strategy-response-time";
 import { roundRobin } from "@davpool/strategy-round-robin";
 import { priority } from "@davpool/strategy-priority";
 import { weighted } from "@davpool/strategy-weighted";
+import { mcp } from "@davpool/transport-mcp";
 import { webdav } from "@davpool/transport-webdav";
 
 /** The plugins that can be named without installing anything. Importing them also brings their types. */
 export const builtIns: readonly AnyPlugin[] = [
   ...corePlugins,
   webdav,
+  mcp,
   roundRobin,
   random,
   leastConnections,
@@ -23,4 +26,5 @@ export const builtIns: readonly AnyPlugin[] = [
   memoryStore,
   fileStore,
   webhook,
+  auditLog,
 ];
