@@ -1,12 +1,14 @@
 import { writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { createWebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts";
 import { startHttpProcess } from "./testing/http-process.test-support.ts";
 import { runProgram } from "./testing/run-program.test-support.ts";
 
+const EVERYTHING = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/dist/index.js"));
 const INSPECTOR = createRequire(import.meta.url).resolve(
   "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
 );
@@ -73,5 +75,37 @@ describe.each(["stdio", "http"] as const)("the inspector over %s", (way) => {
     const call = ["--protocol-era", era, "--method", "tools/call", "--tool-name", "dav_request", "--tool-args-json"];
     const { result } = await inspector.run(...call, JSON.stringify({ method: "GET", path: "/a.txt" }));
     expect(result.structuredContent).toMatchObject({ serverId: "s1", status: 200, body: "text" });
+  });
+});
+
+describe.each(["stdio", "http"] as const)("through the gateway, the inspector over %s", (way) => {
+  test.each(["legacy", "modern"])("lists all tools without a finding and calls them: %s", async (era) => {
+    await using dav = await createWebDavServer();
+    const command = [process.execPath, EVERYTHING, "stdio"];
+    await using inspector = await WAYS[way]({
+      store: "memory",
+      pools: {
+        everything: { transport: "mcp", servers: [{ serverId: "e", command }] },
+        files: { transport: "webdav", servers: [{ serverId: "s1", url: dav.url }] },
+      },
+    });
+    const listed = await inspector.run("--protocol-era", era, "--method", "tools/list", "--strict");
+    const names = listed.result.tools.map(({ name }: Reply) => name) as string[];
+    expect(names).toContain("dav_request");
+    expect(names.filter((name) => name.startsWith("everything__")).length).toBeGreaterThan(15);
+    expect(listed.findings).toEqual([]);
+    const called = await inspector.run(
+      "--protocol-era",
+      era,
+      "--method",
+      "tools/call",
+      "--tool-name",
+      "everything__get-sum",
+      "--tool-arg",
+      "a=40",
+      "--tool-arg",
+      "b=2",
+    );
+    expect(called.result.content).toEqual([{ type: "text", text: "The sum of 40 and 2 is 42." }]);
   });
 });

@@ -1,4 +1,4 @@
-import { DavpoolError, describeError, isDavpoolError, version, type Log } from "@davpool/core";
+import { DavpoolError, describeError, isDavpoolError, version, type Caller, type Clock, type Log } from "@davpool/core";
 import {
   ProtocolError,
   ProtocolErrorCode,
@@ -7,6 +7,10 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { ChangeListener, Extension, ExtensionTool } from "./extension.ts";
+import type { Clients, LastingClient } from "./gateway/clients.ts";
+import type { DownstreamCall } from "./gateway/downstream-call.ts";
+import { Gateway, type GatewaySetting } from "./gateway/gateway.ts";
+import type { ToolOffer } from "./gateway/offers.ts";
 import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
 import type { Principal } from "./identity/principal.ts";
@@ -28,12 +32,34 @@ export interface Hosting {
   readonly breaker?: CircuitBreaker;
 }
 
-export interface McpServersParts {
+/** What changes when the configuration does. */
+export interface McpContents {
   readonly tools: readonly Tool[];
   readonly resources: PoolResources;
+  readonly gateway: GatewaySetting;
+}
+
+export interface McpServersParts extends McpContents {
+  /** Those who stand behind the sessions with servers of MCP pools. */
+  readonly clients: Clients;
+  readonly clock: Clock;
   readonly extension?: Extension | undefined;
   readonly log: Log;
 }
+
+/** The other end of one connection, or of one request where no connection lasts. */
+interface ClientConnection {
+  readonly server: Server;
+  readonly hosting: Hosting;
+  /** The client, if it stays. */
+  readonly client: LastingClient | undefined;
+}
+
+interface Listing {
+  readonly definition: object & { readonly name?: unknown };
+}
+
+const LISTS = ["tools", "resources", "prompts"] as const;
 
 /** A list as it goes out, which is the same for everybody who may do the same. */
 type ToolList = { readonly tools: readonly object[] };
@@ -58,16 +84,33 @@ export class McpServers implements Disposable {
   #mirrored!: ReadonlyMap<string, readonly MirroredParameter[]>;
   #lists = new WeakMap<Access, ToolList>();
   #watch: Disposable;
-  /** Those that can be told of changes, with what each wants to hear of. */
-  readonly #live = new Map<Server, Set<string>>();
+  readonly #clients: Clients;
+  readonly #gateway: Gateway;
+  /** Those that stay, and can be told of changes. */
+  readonly #live = new Set<LastingClient>();
+  readonly #releasing = new Set<Promise<void>>();
   /** Told of changes as well: hosts that keep no server between requests. */
   readonly #listeners = new Set<ChangeListener>();
   readonly #extensionWatch: Disposable | undefined;
 
   /** @throws DuplicateToolError */
-  constructor({ tools, resources, extension, log }: McpServersParts) {
+  constructor({ tools, resources, gateway, clients, extension, clock, log }: McpServersParts) {
     this.#log = log;
     this.#extension = extension;
+    this.#clients = clients;
+    this.#gateway = new Gateway({
+      clients,
+      clock,
+      log,
+      changes: {
+        listChanged: (list) => {
+          if (list === "tools") this.#forgetLists();
+          this.#listChanged(list);
+        },
+        resourceChanged: (uri) => this.#resourceChanged(uri),
+      },
+    });
+    this.#gateway.apply(gateway);
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
     this.#setTools(tools);
@@ -78,18 +121,43 @@ export class McpServers implements Disposable {
   }
 
   /** Takes other tools and resources into use, and tells clients. Calls under way end with what they began with. */
-  replace(tools: readonly Tool[], resources: PoolResources): void {
+  replace({ tools, resources, gateway }: McpContents): void {
+    this.#gateway.apply(gateway);
     this.#setTools(tools);
     this.#watch[Symbol.dispose]();
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
-    this.#listChanged("tools");
-    this.#listChanged("resources");
+    for (const list of this.#gateway.empty ? LISTS.slice(0, 2) : LISTS) this.#listChanged(list);
   }
 
   /** The arguments of a tool that clients repeat in headers; tools of the pools have none. */
   mirrored(tool: string, access: Access): readonly MirroredParameter[] {
-    return (access === fullAccess && this.#mirrored.get(tool)) || [];
+    const own = access === fullAccess ? this.#mirrored.get(tool) : undefined;
+    return own ?? this.#gateway.tools.get(tool)?.mirrored ?? [];
+  }
+
+  /** Hears of resources for a stream of 2026-07-28 that asks for it, until it is disposed of. */
+  listen(params: unknown, principal: Principal | undefined): Disposable {
+    const { notifications } = (params ?? {}) as { notifications?: { resourceSubscriptions?: unknown } };
+    const uris = notifications?.resourceSubscriptions;
+    const named = Array.isArray(uris) ? uris.filter((uri) => typeof uri === "string") : [];
+    return this.#gateway.listen(named, principal?.access ?? fullAccess, principal ? { principal: principal.name } : {});
+  }
+
+  /** A client's session has ended. */
+  sessionEnded(sessionId: string, principal: string | undefined): void {
+    const releasing = this.#gateway
+      .released(sessionId, principal)
+      .catch((error: unknown) =>
+        this.#log.warn(`What was kept for a session could not be let go: ${describeError(error)}`),
+      )
+      .finally(() => this.#releasing.delete(releasing));
+    this.#releasing.add(releasing);
+  }
+
+  /** Resolves when nothing is kept any more for sessions that have ended by now. */
+  async released(): Promise<void> {
+    await Promise.all(this.#releasing);
   }
 
   onChange(listener: ChangeListener): Disposable {
@@ -102,50 +170,75 @@ export class McpServers implements Disposable {
    * @param lasting it stays, and is told of changes.
    */
   create(hosting: Hosting, lasting: boolean): Server {
-    const { capabilities } = this.#extension ?? {};
+    const gateway = this.#gateway;
     const server = new Server(
       { name: "davpool", version },
       {
         capabilities: {
           tools: { listChanged: true },
           resources: { subscribe: true, listChanged: true },
-          ...capabilities,
+          ...(!gateway.empty && { prompts: { listChanged: true }, logging: {}, completions: {} }),
+          ...this.#extension?.capabilities,
         },
         instructions: INSTRUCTIONS,
       },
     );
-    const wanted = new Set<string>();
+    const client: LastingClient | undefined = lasting
+      ? { server, wanted: new Set(), running: new Set(), level: undefined }
+      : undefined;
+    const connection: ClientConnection = { server, hosting, client };
     server.setRequestHandler("tools/list", (_request, context) =>
-      observed(server, hosting, context, undefined, () => this.#list(accessOf(context)) as never),
+      observed(connection, context, undefined, async () => {
+        await gateway.asked;
+        return this.#list(accessOf(context)) as never;
+      }),
     );
     server.setRequestHandler("tools/call", ({ params }, context) => {
-      const known = this.#tools.has(params.name) || this.#extensionTools.has(params.name);
-      return observed(server, hosting, context, known ? params.name : undefined, () =>
-        this.#call(params.name, params.arguments, context, hosting),
+      const { name } = params;
+      const known = this.#tools.has(name) || gateway.tools.has(name) || this.#extensionTools.has(name);
+      return observed(connection, context, known ? name : undefined, () =>
+        this.#call(name, params.arguments, context, connection),
       );
     });
     server.setRequestHandler("resources/list", (_request, context) =>
-      observed(server, hosting, context, undefined, () => ({
-        resources: [...this.#resources.list(accessOf(context))],
-      })),
+      observed(connection, context, undefined, async () => {
+        await gateway.asked;
+        const access = accessOf(context);
+        return { resources: [...this.#resources.list(access), ...gateway.resources(access)] } as never;
+      }),
     );
-    server.setRequestHandler("resources/templates/list", () => ({ resourceTemplates: [] }));
+    server.setRequestHandler("resources/templates/list", async (_request, context) => {
+      await gateway.asked;
+      return { resourceTemplates: [...gateway.templates(accessOf(context))] } as never;
+    });
     server.setRequestHandler("resources/read", ({ params }, context) =>
-      observed(server, hosting, context, undefined, () => this.#resources.read(params.uri, accessOf(context))),
+      observed(connection, context, undefined, () => {
+        const access = accessOf(context);
+        return gateway.hasResource(params.uri, access)
+          ? (gateway.readResource(params.uri, access, this.#downstream(context, connection)) as never)
+          : this.#resources.read(params.uri, access);
+      }),
     );
-    server.setRequestHandler("resources/subscribe", ({ params }, context) => {
-      this.#resources.check(params.uri, accessOf(context));
-      wanted.add(params.uri);
+    server.setRequestHandler("resources/subscribe", async ({ params: { uri } }, context) => {
+      const access = accessOf(context);
+      if (gateway.hasResource(uri, access)) await gateway.subscribe(uri, access, this.#downstream(context, connection));
+      else this.#resources.check(uri, access);
+      client?.wanted.add(uri);
       return {};
     });
-    server.setRequestHandler("resources/unsubscribe", ({ params }) => {
-      wanted.delete(params.uri);
+    server.setRequestHandler("resources/unsubscribe", async ({ params: { uri } }, context) => {
+      const access = accessOf(context);
+      client?.wanted.delete(uri);
+      if (gateway.hasResource(uri, access))
+        await gateway.unsubscribe(uri, access, this.#downstream(context, connection));
       return {};
     });
+    if (!gateway.empty) this.#connectGateway(connection);
     this.#extension?.connect?.(server);
-    if (lasting) {
-      this.#live.set(server, wanted);
-      server.onclose = () => void this.#live.delete(server);
+    if (client) {
+      this.#live.add(client);
+      if (hosting.transport === "pipe") this.#clients.connected(client);
+      server.onclose = () => void this.#live.delete(client);
     }
     return server;
   }
@@ -153,7 +246,38 @@ export class McpServers implements Disposable {
   [Symbol.dispose](): void {
     this.#watch[Symbol.dispose]();
     this.#extensionWatch?.[Symbol.dispose]();
+    this.#gateway[Symbol.dispose]();
     this.#live.clear();
+  }
+
+  /** What only servers of MCP pools answer. */
+  #connectGateway(connection: ClientConnection): void {
+    const gateway = this.#gateway;
+    const { server, client } = connection;
+    server.setRequestHandler("prompts/list", async (_request, context) => {
+      await gateway.asked;
+      return { prompts: [...gateway.prompts(accessOf(context))] } as never;
+    });
+    server.setRequestHandler("prompts/get", ({ params }, context) =>
+      observed(
+        connection,
+        context,
+        undefined,
+        () => gateway.getPrompt(params, accessOf(context), this.#downstream(context, connection)) as never,
+      ),
+    );
+    server.setRequestHandler(
+      "completion/complete",
+      ({ params }, context) =>
+        gateway.complete(params, accessOf(context), this.#downstream(context, connection)) as never,
+    );
+    server.setRequestHandler("logging/setLevel", ({ params: { level } }, { sessionId }) => {
+      if (client) this.#clients.setLevel(sessionId, client, level);
+      return {};
+    });
+    server.setNotificationHandler("notifications/roots/list_changed", ({ method }) => {
+      this.#clients.tell(server.transport?.sessionId, method, undefined);
+    });
   }
 
   #setTools(tools: readonly Tool[]): void {
@@ -169,32 +293,71 @@ export class McpServers implements Disposable {
     this.#lists = new WeakMap();
   }
 
+  #forgetLists(): void {
+    this.#lists = new WeakMap();
+  }
+
   #list(access: Access): ToolList {
     let list = this.#lists.get(access);
     if (!list) this.#lists.set(access, (list = { tools: this.#visible(access).map(({ definition }) => definition) }));
     return list;
   }
 
-  #visible(access: Access): readonly (Tool | ExtensionTool)[] {
+  #visible(access: Access): readonly Listing[] {
     const mine = [...this.#tools.values()].filter(
       (tool) => refusal(access, { tool: tool.name, pool: tool.pool, safe: tool.mayRead }) === undefined,
     );
+    const theirs = [...this.#gateway.tools.values()].filter(
+      (offer) => !this.#tools.has(offer.name) && refusal(access, useOf(offer)) === undefined,
+    );
     // What is not a pool's is for those who may do everything.
-    return access === fullAccess ? [...mine, ...this.#extensionTools.values()] : mine;
+    const more = access === fullAccess ? this.#extensionTools.values() : [];
+    return [...mine, ...theirs, ...more];
   }
 
-  #call(name: string, written: unknown, context: ServerContext, hosting: Hosting) {
+  async #call(name: string, written: unknown, context: ServerContext, connection: ClientConnection) {
     const access = accessOf(context);
     const tool = this.#tools.get(name);
     if (tool && refusal(access, { tool: name, pool: tool.pool, safe: tool.mayRead }) === undefined)
-      return this.#callPool(tool, written, context, hosting);
+      return this.#callPool(tool, written, context, connection.hosting);
     const extra = access === fullAccess ? this.#extensionTools.get(name) : undefined;
     if (extra) return extra.run(written, context);
-    const names = this.#visible(access).map((visible) => visible.definition.name);
+    const offer = await this.#gateway.findTool(name);
+    if (offer && refusal(access, useOf(offer)) === undefined)
+      return this.#callServer(offer, written, context, connection);
+    const missing = this.#gateway.missing(access);
+    if (missing) throw missing;
+    const names = this.#visible(access).map((visible) => visible.definition["name"]);
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
       `There is no tool "${name}". Tools: ${names.join(", ") || "none"}.`,
     );
+  }
+
+  /** Calls a tool of a server behind this one. What it answers is its own affair. */
+  async #callServer(
+    offer: ToolOffer,
+    written: unknown,
+    context: ServerContext,
+    connection: ClientConnection,
+  ): Promise<CallToolResult> {
+    const { breaker } = connection.hosting;
+    const principal = principalOf(context)?.name;
+    breaker?.enter(principal);
+    try {
+      const answer = await this.#gateway.callTool(offer, written, this.#downstream(context, connection));
+      breaker?.ended(principal, undefined);
+      return answer as unknown as CallToolResult;
+    } catch (error) {
+      breaker?.ended(principal, error);
+      throw error;
+    }
+  }
+
+  #downstream(context: ServerContext, { server, client, hosting }: ClientConnection): DownstreamCall {
+    const { sessionId } = context;
+    if (client && sessionId !== undefined) this.#clients.seen(sessionId, client);
+    return { server, context, caller: callerOf(context), client, modern: isModern(context), limit: hosting.limit };
   }
 
   async #callPool(
@@ -204,13 +367,9 @@ export class McpServers implements Disposable {
     { limit, breaker }: Hosting,
   ): Promise<CallToolResult> {
     const principal = principalOf(context);
-    const { sessionId } = context;
     const call = {
       signal: context.mcpReq.signal,
-      caller: {
-        ...(principal && { principal: principal.name }),
-        ...(sessionId !== undefined && { session: sessionId }),
-      },
+      caller: callerOf(context),
       access: accessOf(context),
       ...(limit !== undefined && { limit }),
     };
@@ -236,12 +395,12 @@ export class McpServers implements Disposable {
   #listChanged(list: "tools" | "resources" | "prompts"): void {
     for (const listener of this.#listeners) listener.listChanged(list);
     const method = `notifications/${list}/list_changed` as const;
-    for (const server of this.#live.keys()) this.#tell(server.notification({ method }));
+    for (const { server } of this.#live) this.#tell(server.notification({ method }));
   }
 
   #resourceChanged(uri: string): void {
     for (const listener of this.#listeners) listener.resourceChanged(uri);
-    for (const [server, wanted] of this.#live) if (wanted.has(uri)) this.#tell(server.sendResourceUpdated({ uri }));
+    for (const { server, wanted } of this.#live) if (wanted.has(uri)) this.#tell(server.sendResourceUpdated({ uri }));
   }
 
   /** A client that has gone cannot be told, and need not be. */
@@ -259,9 +418,24 @@ function accessOf(context: ServerContext): Access {
   return principalOf(context)?.access ?? fullAccess;
 }
 
+/** On whose behalf a pool is called. */
+function callerOf(context: ServerContext): Caller {
+  const principal = principalOf(context)?.name;
+  const { sessionId } = context;
+  return { ...(principal !== undefined && { principal }), ...(sessionId !== undefined && { session: sessionId }) };
+}
+
+/** Requests of 2026-07-28 bring along what older ones say once, when they begin. */
+function isModern({ mcpReq }: ServerContext): boolean {
+  return mcpReq.envelope !== undefined;
+}
+
+function useOf({ name, upstream, annotations }: ToolOffer) {
+  return { tool: name, pool: upstream.name, safe: annotations?.readOnlyHint === true };
+}
+
 function observed<T>(
-  server: Server,
-  { transport }: Hosting,
+  { server, hosting: { transport } }: ClientConnection,
   { mcpReq, sessionId }: ServerContext,
   toolName: string | undefined,
   run: () => T | Promise<T>,

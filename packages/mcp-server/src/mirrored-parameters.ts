@@ -27,12 +27,9 @@ export function mirrorProblem(
   headers: Headers,
 ): string | undefined {
   for (const { header, path } of parameters) {
-    const value = path.reduce<unknown>(
-      (node, key) => (node as Record<string, unknown> | null | undefined)?.[key],
-      written,
-    );
+    const value = valueAt(written, path);
     // What the body does not say is not expected in a header either.
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") continue;
+    if (value === undefined) continue;
     const shown = headers.get(header);
     const argument = `the argument ${path.join(".")}`;
     if (shown === null) return `The header ${header} is missing; it must repeat ${argument}.`;
@@ -43,6 +40,28 @@ export function mirrorProblem(
     if (!same) return `The header ${header} differs from ${argument}, which it must repeat.`;
   }
   return undefined;
+}
+
+/** What the headers are to say, by header. */
+export function mirroredHeaders(
+  parameters: readonly MirroredParameter[],
+  written: unknown,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    parameters.flatMap(({ header, path }) => {
+      const value = valueAt(written, path);
+      return value === undefined ? [] : [[header, String(value)]];
+    }),
+  );
+}
+
+/** Only plain values are repeated. */
+function valueAt(written: unknown, path: readonly string[]): string | number | boolean | undefined {
+  const value = path.reduce<unknown>(
+    (node, key) => (node as Record<string, unknown> | null | undefined)?.[key],
+    written,
+  );
+  return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? value : undefined;
 }
 
 function decode(shown: string): string | undefined {

@@ -1,6 +1,8 @@
 import { systemClock, type Log, type OpenPools, type Pool, type ResolvedConfig } from "@davpool/core";
+import type { McpWire } from "@davpool/transport-mcp";
 import type { WebDavWire } from "@davpool/transport-webdav";
-import type { McpServers } from "./mcp-server.ts";
+import type { GatewaySection } from "./gateway/section.ts";
+import type { McpContents, McpServers } from "./mcp-server.ts";
 import { Reloader } from "./reload/index.ts";
 import { PoolResources } from "./resources.ts";
 import { toolSettings } from "./sections.ts";
@@ -8,6 +10,9 @@ import type { ServeOptions } from "./serve.ts";
 import type { Telemetry } from "./telemetry/start-telemetry.ts";
 import { webDavTools } from "./tools/index.ts";
 import type { Tool } from "./tools/tool.ts";
+
+/** Sections that can change while clients are connected. */
+const OWN_SECTIONS: ReadonlySet<string> = new Set(["tools", "security", "gateway"]);
 
 /** What a host is given: everything that runs, whatever it is served over. */
 export interface Running {
@@ -33,9 +38,8 @@ export function reloading(
     log,
     clock: systemClock,
     applied(config, { added, removed, replaced, sections }) {
-      const own = sections.filter((section) => section === "tools" || section === "security");
-      if ([added, removed, replaced, own].some((names) => names.length > 0))
-        servers.replace(toolsOf(config, open), new PoolResources(open));
+      const own = sections.filter((section) => OWN_SECTIONS.has(section));
+      if ([added, removed, replaced, own].some((names) => names.length > 0)) servers.replace(contentsOf(config, open));
       return [...own, ...follow(config, sections)];
     },
   });
@@ -43,7 +47,23 @@ export function reloading(
   return { reloader, [Symbol.dispose]: () => watch?.[Symbol.dispose]() };
 }
 
-/** The tools of every pool in a configuration. */
+/** Everything that clients are offered, by a configuration. */
+export function contentsOf(config: ResolvedConfig, open: OpenPools): McpContents {
+  const pools = config.pools.flatMap(({ name, transport }) =>
+    transport.plugin.name === "mcp" ? (open.pools.get(name) as Pool<McpWire>) : [],
+  );
+  return {
+    tools: toolsOf(config, open),
+    resources: new PoolResources(open),
+    gateway: {
+      pools,
+      others: pools.length < config.pools.length,
+      section: config.sections.gateway as GatewaySection | undefined,
+    },
+  };
+}
+
+/** The tools of every WebDAV pool in a configuration. */
 export function toolsOf(config: ResolvedConfig, open: OpenPools): readonly Tool[] {
   const webDav = config.pools
     .filter((settings) => settings.transport.plugin.name === "webdav")

@@ -1,4 +1,5 @@
 import { Type, type Static, type TProperties } from "typebox";
+import { gatewaySections } from "./gateway/section.ts";
 import { httpSections } from "./http/section.ts";
 import { telemetrySections } from "./telemetry/section.ts";
 
@@ -25,7 +26,12 @@ declare module "@davpool/core" {
 }
 
 /** Top-level keys of the configuration that belong to this package. */
-export const sections: TProperties = { tools: Type.Optional(tools), ...httpSections, ...telemetrySections };
+export const sections: TProperties = {
+  tools: Type.Optional(tools),
+  ...gatewaySections,
+  ...httpSections,
+  ...telemetrySections,
+};
 
 export function toolSettings(section: unknown): ToolSettings {
   return { maxBodySize: 1_048_576, ...(section as Static<typeof tools> | undefined) };

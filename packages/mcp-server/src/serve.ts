@@ -1,9 +1,10 @@
-import { openPools, type Log, type ResolvedConfig } from "@davpool/core";
+import { openPools, systemClock, type Log, type ResolvedConfig } from "@davpool/core";
+import { MCP_HOST } from "@davpool/transport-mcp";
 import type { ConfigurationSource } from "./configuration.ts";
 import { EXTENSION } from "./extension.ts";
+import { Clients } from "./gateway/clients.ts";
 import { McpServers } from "./mcp-server.ts";
-import { PoolResources } from "./resources.ts";
-import { toolsOf, type Running } from "./running.ts";
+import { contentsOf, type Running } from "./running.ts";
 import { telemetrySettings } from "./telemetry/settings.ts";
 import type { TelemetrySection } from "./telemetry/section.ts";
 import { startTelemetry } from "./telemetry/start-telemetry.ts";
@@ -44,10 +45,16 @@ export async function serve(
     { log, baseDirectory: config.baseDirectory, signal: stop },
   );
   try {
-    await using open = await openPools(config, { log, signal: stop });
+    const clients = new Clients(log);
+    await using open = await openPools(config, {
+      log,
+      signal: stop,
+      provide: (services) => services.provide(MCP_HOST, clients),
+    });
     using servers = new McpServers({
-      tools: toolsOf(config, open),
-      resources: new PoolResources(open),
+      ...contentsOf(config, open),
+      clients,
+      clock: systemClock,
       extension: open.services.has(EXTENSION) ? open.services.get(EXTENSION) : undefined,
       log,
     });

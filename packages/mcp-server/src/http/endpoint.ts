@@ -69,6 +69,7 @@ export class McpEndpoint implements AsyncDisposable {
       clock,
       log,
       createServer: () => servers.create(hosting, true),
+      over: (sessionId, principal) => servers.sessionEnded(sessionId, principal),
     });
     const { notify } = this.#current;
     this.#changes = servers.onChange({
@@ -134,7 +135,7 @@ export class McpEndpoint implements AsyncDisposable {
     const current = request.headers.get("mcp-protocol-version") === CURRENT_PROTOCOL;
     const id = current ? null : request.headers.get("mcp-session-id");
     if (current || (id === null && !(await isLegacyRequest(request, body))))
-      return this.#mismatch(exchange, principal) ?? this.#current.fetch(request, options);
+      return this.#mismatch(exchange, principal) ?? this.#answerCurrent(exchange, options, principal, response);
     if (id !== null) {
       const session = sessions.find(id, principal?.name);
       // Somebody else's is not there either.
@@ -159,6 +160,21 @@ export class McpEndpoint implements AsyncDisposable {
       await sessions.discard(session);
       return this.#withoutSession(request, options);
     }
+  }
+
+  async #answerCurrent(
+    { request, body }: Exchange,
+    options: Parameters<McpHttpHandler["fetch"]>[1],
+    principal: Principal | undefined,
+    response: ServerResponse,
+  ): Promise<Response> {
+    const answer = await this.#current.fetch(request, options);
+    const { method, params } = (body ?? {}) as { method?: unknown; params?: unknown };
+    if (method === "subscriptions/listen" && answer.ok && !response.closed) {
+      const listening = this.#parts.servers.listen(params, principal);
+      response.once("close", () => listening[Symbol.dispose]());
+    }
+    return answer;
   }
 
   /** The protocol's own code looks only at the headers that it knows. */

@@ -46,9 +46,11 @@ function readBytes(request: IncomingMessage, limit: number, tooLarge: () => BadR
     let size = 0;
     request.on("data", (chunk: Buffer) => {
       size += chunk.byteLength;
-      if (size <= limit) return void chunks.push(chunk);
-      request.pause();
-      reject(tooLarge());
+      if (size <= limit) chunks.push(chunk);
+      else {
+        request.pause();
+        reject(tooLarge());
+      }
     });
     request.once("end", () => {
       const [first] = chunks;

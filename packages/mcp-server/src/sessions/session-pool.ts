@@ -15,6 +15,8 @@ export interface SessionPoolParts {
   readonly clock: Clock;
   readonly log: Log;
   readonly createServer: () => Server;
+  /** Told of each session that is over. */
+  readonly over: (sessionId: string, principal: string | undefined) => void;
 }
 
 /** What became of sessions since the start. */
@@ -175,7 +177,7 @@ export class SessionPool implements AsyncDisposable {
   }
 
   #forget(session: Session): void {
-    this.#sessions.delete(session.id);
+    if (this.#sessions.delete(session.id)) this.#parts.over(session.id, session.principal);
     if (session.principal === undefined) return;
     const own = this.#byPrincipal.get(session.principal);
     own?.delete(session);

@@ -19,9 +19,10 @@ import { McpEndpoint } from "../http/endpoint.ts";
 import { HttpHost, type Patience } from "../http/http-host.ts";
 import { httpSettings, type HttpSection } from "../http/section.ts";
 import { Authenticator } from "../identity/index.ts";
+import { Clients } from "../gateway/clients.ts";
 import { McpServers } from "../mcp-server.ts";
-import { PoolResources } from "../resources.ts";
-import { toolsOf } from "../running.ts";
+import { MCP_HOST } from "@davpool/transport-mcp";
+import { contentsOf } from "../running.ts";
 import { sessionSettings, type SessionsSection } from "../sessions/section.ts";
 import type { SessionPool } from "../sessions/session-pool.ts";
 import { temporaryFolder } from "./davpool-process.test-support.ts";
@@ -41,6 +42,8 @@ export interface TestHttpServer extends AsyncDisposable {
   readonly servers: McpServers;
   readonly open: OpenPools;
   readonly lines: readonly LogLine[];
+  /** Resolves when nothing is kept for sessions that have ended. */
+  released(): Promise<void>;
   /** Posts a message of the protocol, as a client would. */
   post(message: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>;
   /** Opens a session by hand and returns its id. */
@@ -72,13 +75,15 @@ export async function startHttpServer(
   const write = (level: keyof Log) => (message: string, fields?: LogFields) =>
     void lines.push({ level, message, fields });
   const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
-  const open = await openPools(resolved, { log });
+  const clients = new Clients(log);
+  const open = await openPools(resolved, { log, provide: (services) => services.provide(MCP_HOST, clients) });
   const { http, sessions } = resolved.sections;
   const settings = { ...httpSettings(http as HttpSection | undefined), port: 0 };
   const extension = options.extension ?? (open.services.has(EXTENSION) ? open.services.get(EXTENSION) : undefined);
   const servers = new McpServers({
-    tools: toolsOf(resolved, open),
-    resources: new PoolResources(open),
+    ...contentsOf(resolved, open),
+    clients,
+    clock,
     extension,
     log,
   });
@@ -121,6 +126,7 @@ export async function startHttpServer(
     open,
     lines,
     post,
+    released: () => servers.released(),
     async initialize(headers) {
       const response = await post(INITIALIZE, headers);
       await response.text();

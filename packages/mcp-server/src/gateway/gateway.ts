@@ -1,0 +1,375 @@
+import { describeError, type Caller, type Clock, type Log, type Pool } from "@davpool/core";
+import type { ListKind, Listed, McpWire, UpstreamSession } from "@davpool/transport-mcp";
+import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
+import type { ChangeListener } from "../extension.ts";
+import { mirroredHeaders } from "../mirrored-parameters.ts";
+import type { Access } from "../identity/access.ts";
+import { prefixed, unchanged, type Addresses } from "./addresses.ts";
+import type { Clients, LastingClient, PoolEars } from "./clients.ts";
+import type { DownstreamCall } from "./downstream-call.ts";
+import { UPSTREAM_UNAVAILABLE } from "./errors.ts";
+import { forward } from "./forward.ts";
+import { withAddresses } from "./links.ts";
+import { withSource, type Fields } from "./messages.ts";
+import { Names } from "./names.ts";
+import { Offers, type Appearance, type Offer, type ToolOffer } from "./offers.ts";
+import type { GatewaySection } from "./section.ts";
+import { Subscriptions } from "./subscriptions.ts";
+import { SuspendedCalls } from "./suspended.ts";
+import { Upstream } from "./upstream.ts";
+
+/** Milliseconds that a client waits for servers that are being asked for the first time. */
+const PATIENCE = 10_000;
+
+/** The client at the other end of the pipes, in the table of subscriptions. */
+const SOLE = "";
+/** Streams of 2026-07-28, in the table of subscriptions. */
+const LISTENERS = Symbol("listeners");
+
+export interface GatewayParts {
+  readonly clients: Clients;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Told when lists and resources change. */
+  readonly changes: ChangeListener;
+}
+
+/** Which pools there are, and how they appear. */
+export interface GatewaySetting {
+  /** Pools of MCP servers, in the order of the configuration. */
+  readonly pools: readonly Pool<McpWire>[];
+  /** There are pools of other kinds. */
+  readonly others: boolean;
+  readonly section: GatewaySection | undefined;
+}
+
+interface Tables {
+  readonly tools: ReadonlyMap<string, ToolOffer>;
+  readonly prompts: ReadonlyMap<string, Offer>;
+}
+
+/**
+ * Many MCP servers behind one: what the servers of each pool offer appears under names of the pool's, and what clients
+ * send goes on to the servers that have it. Names are looked up in a table, and never taken apart.
+ */
+export class Gateway implements Disposable {
+  readonly #parts: GatewayParts;
+  readonly #offers: Offers;
+  readonly #suspended: SuspendedCalls;
+  readonly #subscriptions = new Subscriptions();
+  #upstreams: ReadonlyMap<string, Upstream> = new Map();
+  #appearances: ReadonlyMap<string, Appearance> = new Map();
+  #tables: Tables | undefined;
+  #asked: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: GatewayParts) {
+    this.#parts = parts;
+    this.#offers = new Offers(parts.log);
+    this.#suspended = new SuspendedCalls(parts.clock);
+    parts.clients.ears = this.#ears();
+  }
+
+  /** Nothing to offer, so nothing to say. */
+  get empty(): boolean {
+    return this.#upstreams.size === 0;
+  }
+
+  /** Takes pools and settings into use. What is known of pools that stay is kept. */
+  apply({ pools, others, section }: GatewaySetting): void {
+    const { clock, log } = this.#parts;
+    const upstreams = new Map(
+      pools.map((pool): [string, Upstream] => {
+        const known = this.#upstreams.get(pool.name);
+        if (known?.pool === pool) return [pool.name, known];
+        return [pool.name, new Upstream({ pool, clock, log, changed: (kind) => this.#changed(kind) })];
+      }),
+    );
+    for (const [name, upstream] of this.#upstreams) if (upstreams.get(name) !== upstream) upstream[Symbol.dispose]();
+    const alone = pools.length === 1 && !others && section?.namespace !== "always";
+    const schemes = new Set<string>();
+    this.#upstreams = upstreams;
+    this.#appearances = new Map(
+      pools.map(({ name }): [string, Appearance] => [
+        name,
+        {
+          prefix: alone ? undefined : name,
+          addresses: alone ? unchanged : prefixed(name, schemes),
+          tools: section?.pools?.[name]?.tools ?? {},
+        },
+      ]),
+    );
+    this.#tables = undefined;
+    this.#asked = this.#firstAnswers();
+  }
+
+  /** Resolves when every server has said what it offers, or has had time enough to. */
+  get asked(): Promise<unknown> {
+    return this.#asked;
+  }
+
+  get tools(): ReadonlyMap<string, ToolOffer> {
+    return this.#known().tools;
+  }
+
+  prompts(access: Access): readonly Listed[] {
+    return [...this.#known().prompts.values()].flatMap(({ upstream, definition }) =>
+      access.allowsPool(upstream.name) ? [definition] : [],
+    );
+  }
+
+  resources(access: Access): readonly Listed[] {
+    return this.#visible(access).flatMap(([upstream, appearance]) => this.#offers.resources(upstream, appearance));
+  }
+
+  templates(access: Access): readonly Listed[] {
+    return this.#visible(access).flatMap(([upstream, appearance]) => this.#offers.templates(upstream, appearance));
+  }
+
+  /** The tool of this name, also if its servers have come up only just now. */
+  async findTool(name: string): Promise<ToolOffer | undefined> {
+    const known = this.tools.get(name);
+    if (known || !this.#incomplete) return known;
+    await this.#look();
+    return this.tools.get(name);
+  }
+
+  /**
+   * Why a name may be missing: pools with servers that have not said yet what they offer. The caller's own, as the others
+   * are none of its business.
+   */
+  missing(access: Access): ProtocolError | undefined {
+    const silent = this.#visible(access).flatMap(([upstream]) => (upstream.incomplete ? upstream.name : []));
+    if (silent.length === 0) return undefined;
+    const reports = silent.map((name) => {
+      const servers = this.#upstreams.get(name)?.pool.list() ?? [];
+      return {
+        pool: name,
+        servers: servers.map(({ serverId, health }) => ({ serverId, status: health.status })),
+      };
+    });
+    return new ProtocolError(
+      UPSTREAM_UNAVAILABLE,
+      `Servers of ${silent.map((name) => `pool "${name}"`).join(" and ")} have not said yet what they offer; they may be down. Try again later.`,
+      { code: "NO_SERVER_AVAILABLE", pools: reports },
+    );
+  }
+
+  async callTool(tool: ToolOffer, written: unknown, call: DownstreamCall): Promise<Fields> {
+    const { upstream, original, annotations, mirrored } = tool;
+    const servers = upstream.holders("tools", original)?.servers;
+    const result = await forward(
+      upstream,
+      {
+        method: "tools/call",
+        params: { name: original, ...(written !== undefined && { arguments: written }) },
+        ...(annotations && { annotations }),
+        ...(servers && { servers }),
+        ...(mirrored.length > 0 && { headers: mirroredHeaders(mirrored, written) }),
+      },
+      call,
+      this.#suspended,
+    );
+    return this.#shown(upstream, result);
+  }
+
+  /** @throws ProtocolError for a prompt that is not there for the caller. */
+  async getPrompt(params: Fields, access: Access, call: DownstreamCall): Promise<Fields> {
+    const { upstream, original } = await this.#findPrompt(String(params["name"]), access);
+    const servers = upstream.holders("prompts", original)?.servers;
+    const request = { ...params, name: original };
+    const result = await forward(
+      upstream,
+      { method: "prompts/get", params: request, ...(servers && { servers }) },
+      call,
+      this.#suspended,
+    );
+    return this.#shown(upstream, result);
+  }
+
+  /** Whether it is an address of these pools, as far as its form tells. */
+  hasResource(uri: string, access: Access): boolean {
+    return this.#resolve(uri, access) !== undefined;
+  }
+
+  /** @throws ProtocolError for what is no address of the caller's pools. */
+  async readResource(uri: string, access: Access, call: DownstreamCall): Promise<Fields> {
+    const { upstream, original, servers } = this.#resource(uri, access);
+    const request = { method: "resources/read" as const, params: { uri: original }, ...(servers && { servers }) };
+    return this.#shown(upstream, await forward(upstream, request, call, this.#suspended));
+  }
+
+  /** @throws ProtocolError for what is no address of the caller's pools. */
+  subscribe(uri: string, access: Access, call: DownstreamCall): Promise<Fields> {
+    const { upstream, original, servers } = this.#resource(uri, access);
+    this.#subscriptions.add(upstream.name, original, call.caller.session ?? SOLE);
+    const request = { method: "resources/subscribe" as const, params: { uri: original }, ...(servers && { servers }) };
+    return forward(upstream, request, call, this.#suspended);
+  }
+
+  /** @throws ProtocolError for what is no address of the caller's pools. */
+  async unsubscribe(uri: string, access: Access, call: DownstreamCall): Promise<Fields> {
+    const { upstream, original, servers } = this.#resource(uri, access);
+    const { session } = call.caller;
+    const last = this.#subscriptions.remove(upstream.name, original, session ?? SOLE);
+    // What it shares with others, others may still want.
+    if (!last && !this.#parts.clients.hasOwn(session, upstream.name)) return {};
+    const request = {
+      method: "resources/unsubscribe" as const,
+      params: { uri: original },
+      ...(servers && { servers }),
+    };
+    return forward(upstream, request, call, this.#suspended);
+  }
+
+  /**
+   * Hears of resources for a client of 2026-07-28, for as long as its stream is open. What is not there is left out.
+   * @param uris as clients know them.
+   */
+  listen(uris: readonly string[], access: Access, caller: Caller): Disposable {
+    const found = uris.flatMap((uri) => this.#resolve(uri, access) ?? []);
+    const tell = (method: "resources/subscribe" | "resources/unsubscribe") => {
+      for (const { upstream, original } of found) {
+        const { name, pool } = upstream;
+        if (method === "resources/subscribe") this.#subscriptions.add(name, original, LISTENERS);
+        else if (!this.#subscriptions.remove(name, original, LISTENERS)) continue;
+        pool
+          .execute({ method, params: { uri: original } }, { caller })
+          .catch((error: unknown) =>
+            this.#parts.log.debug(`A server did not take note of ${method}: ${describeError(error)}`, { pool: name }),
+          );
+      }
+    };
+    tell("resources/subscribe");
+    return { [Symbol.dispose]: () => tell("resources/unsubscribe") };
+  }
+
+  /** @throws ProtocolError for a reference to what is not there for the caller. */
+  async complete(params: Fields, access: Access, call: DownstreamCall): Promise<Fields> {
+    const reference = params["ref"] as { readonly type: string; readonly name?: string; readonly uri?: string };
+    const { upstream, original, field } =
+      reference.type === "ref/prompt"
+        ? { ...(await this.#findPrompt(String(reference.name), access)), field: "name" }
+        : { ...this.#resource(String(reference.uri), access), field: "uri" };
+    const request = { ...params, ref: { ...reference, [field]: original } };
+    return forward(upstream, { method: "completion/complete", params: request }, call, this.#suspended);
+  }
+
+  /** A session of a client's has ended: what was kept for it is let go. */
+  async released(sessionId: string, principal: string | undefined): Promise<void> {
+    this.#parts.clients.forget(sessionId);
+    const caller = { session: sessionId, ...(principal !== undefined && { principal }) };
+    this.#subscriptions.forget(sessionId);
+    await Promise.all([...this.#upstreams.values()].map(({ pool }) => pool.release(caller)));
+  }
+
+  [Symbol.dispose](): void {
+    for (const upstream of this.#upstreams.values()) upstream[Symbol.dispose]();
+  }
+
+  #known(): Tables {
+    return (this.#tables ??= this.#makeTables());
+  }
+
+  #makeTables(): Tables {
+    const [toolNames, promptNames] = [new Names(), new Names()];
+    const tools = new Map<string, ToolOffer>();
+    const prompts = new Map<string, Offer>();
+    for (const [name, upstream] of this.#upstreams) {
+      const appearance = this.#appearances.get(name) as Appearance;
+      for (const tool of this.#offers.tools(upstream, appearance, toolNames)) tools.set(tool.name, tool);
+      for (const [shown, prompt] of this.#offers.prompts(upstream, appearance, promptNames)) prompts.set(shown, prompt);
+    }
+    return { tools, prompts };
+  }
+
+  async #firstAnswers(): Promise<void> {
+    const time = Promise.withResolvers<void>();
+    const limit = this.#parts.clock.after(PATIENCE, time.resolve, { background: true });
+    await Promise.race([Promise.all([...this.#upstreams.values()].map(({ asked }) => asked)), time.promise]);
+    limit[Symbol.dispose]();
+  }
+
+  get #incomplete(): boolean {
+    return [...this.#upstreams.values()].some(({ incomplete }) => incomplete);
+  }
+
+  async #look(): Promise<void> {
+    const time = Promise.withResolvers<void>();
+    const limit = this.#parts.clock.after(PATIENCE, time.resolve, { background: true });
+    await Promise.race([Promise.all([...this.#upstreams.values()].map((upstream) => upstream.look())), time.promise]);
+    limit[Symbol.dispose]();
+  }
+
+  #changed(kind: ListKind): void {
+    this.#tables = undefined;
+    this.#parts.changes.listChanged(kind === "resourceTemplates" ? "resources" : kind);
+  }
+
+  #visible(access: Access): readonly (readonly [Upstream, Appearance])[] {
+    return [...this.#upstreams].flatMap(([name, upstream]) =>
+      access.allowsPool(name) ? [[upstream, this.#appearances.get(name) as Appearance] as const] : [],
+    );
+  }
+
+  async #findPrompt(name: string, access: Access): Promise<Offer> {
+    if (!this.#known().prompts.has(name) && this.#incomplete) await this.#look();
+    const prompt = this.#known().prompts.get(name);
+    if (prompt && access.allowsPool(prompt.upstream.name)) return prompt;
+    const names = this.prompts(access).map((entry) => String(entry["name"]));
+    throw (
+      this.missing(access) ??
+      new ProtocolError(
+        ProtocolErrorCode.InvalidParams,
+        `There is no prompt "${name}". Prompts: ${names.join(", ") || "none"}.`,
+      )
+    );
+  }
+
+  #resolve(uri: string, access: Access): { readonly upstream: Upstream; readonly original: string } | undefined {
+    for (const [upstream, { addresses }] of this.#visible(access)) {
+      const original = addresses.original(uri);
+      if (original !== undefined) return { upstream, original };
+    }
+    return undefined;
+  }
+
+  #resource(uri: string, access: Access) {
+    const found = this.#resolve(uri, access);
+    if (!found)
+      throw new ProtocolError(
+        ProtocolErrorCode.InvalidParams,
+        `There is no resource "${uri}". See resources/list and resources/templates/list for those there are.`,
+      );
+    // Templates lead to resources that no list has.
+    const servers = found.upstream.holders("resources", found.original)?.servers;
+    return { ...found, servers };
+  }
+
+  #shown({ name }: Upstream, result: Fields): Fields {
+    const addresses: Addresses = this.#appearances.get(name)?.addresses ?? unchanged;
+    return addresses === unchanged ? result : withAddresses(result, addresses);
+  }
+
+  #ears(): PoolEars {
+    const { changes } = this.#parts;
+    const addresses = (pool: string) => this.#appearances.get(pool)?.addresses ?? unchanged;
+    const updated = (session: UpstreamSession, params: Fields, client: LastingClient | undefined) => {
+      const uri = addresses(session.pool).shown(String(params["uri"]));
+      if (!client) return changes.resourceChanged(uri);
+      const notification = {
+        method: "notifications/resources/updated",
+        params: { ...withSource(params, session), uri },
+      };
+      client.server.notification(notification as never).catch(() => {});
+      return undefined;
+    };
+    return {
+      began: ({ pool, partition, serverId }) => {
+        if (partition === "") this.#upstreams.get(pool)?.began(serverId);
+      },
+      listChanged: ({ pool, serverId }, method) => void this.#upstreams.get(pool)?.notified(serverId, method),
+      resourceUpdated: updated,
+      originalUris: (pool, wanted) => [...wanted].flatMap((uri) => addresses(pool).original(uri) ?? []),
+    };
+  }
+}

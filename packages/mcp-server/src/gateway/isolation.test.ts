@@ -1,0 +1,99 @@
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { describe, expect, test } from "vitest";
+import { startHttpServer } from "../testing/http-server.test-support.ts";
+import { FeatureClient } from "./testing/feature-client.test-support.ts";
+import { STATEFUL_COMMAND, startStatefulServer } from "./testing/stateful-server.test-support.ts";
+
+const ROUNDS = 3;
+
+const textOf = (result: Readonly<Record<string, unknown>>) =>
+  JSON.parse((result["content"] as [{ text: string }])[0].text) as unknown;
+
+async function connect(url: string, marker: string): Promise<FeatureClient> {
+  return FeatureClient.connect("2.x, 2025-11-25", new StreamableHTTPClientTransport(new URL(url)), {
+    answers: {
+      "sampling/createMessage": () => ({ role: "assistant", model: "m", content: { type: "text", text: marker } }),
+    },
+  });
+}
+
+/** Uses everything in which a value could go astray. */
+async function use(client: FeatureClient, marker: string): Promise<void> {
+  for (let round = 0; round < ROUNDS; round++) {
+    const value = `${marker}-${round}`;
+    await client.call("remember", { value });
+    const [recalled, answered] = await Promise.all([client.call("recall"), client.call("ask"), client.call("shout")]);
+    expect(textOf(recalled)).toBe(value);
+    expect(textOf(answered)).toBe(marker);
+  }
+}
+
+/** Whatever a client has heard is about itself. */
+function check(client: FeatureClient, marker: string): void {
+  const all = JSON.stringify([client.heard, client.asked]);
+  for (const [found] of all.matchAll(/user-\d+/g)) expect(found).toBe(marker);
+}
+
+describe("what one client's session knows", () => {
+  test("no other of 200 ever sees, over HTTP", { timeout: 60_000 }, async () => {
+    await using server = await startStatefulServer();
+    await using davpool = await startHttpServer(
+      {
+        sessions: { perPrincipal: 1_000, total: 1_000 },
+        pools: { state: { transport: "mcp", servers: [{ serverId: "s", url: server.url, maxConnections: 1_000 }] } },
+      },
+      { systemTime: true },
+    );
+    const markers = Array.from({ length: 200 }, (_, number) => `user-${number}`);
+    const clients = await Promise.all(markers.map((marker) => connect(davpool.url, marker)));
+    await Promise.all(clients.map((client, number) => use(client, markers[number] as string)));
+    for (const [number, client] of clients.entries()) {
+      const marker = markers[number] as string;
+      check(client, marker);
+      expect(client.asked.filter(({ method }) => method === "sampling/createMessage")).toHaveLength(ROUNDS);
+      await client.hears("notifications/message", ({ data }) => data === `${marker}-${ROUNDS - 1}`);
+    }
+    // One for each, and one for what all share.
+    expect(server.sessions.size).toBe(201);
+    const sessions = clients.map(({ client }) => client.transport as StreamableHTTPClientTransport);
+    await Promise.all(sessions.map((transport) => transport.terminateSession()));
+    await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
+    await davpool.released();
+    expect(server.sessions.size).toBe(1);
+  });
+
+  test(
+    "no other of 10 ever sees in processes, of which there are no more than allowed",
+    { timeout: 60_000 },
+    async () => {
+      await using davpool = await startHttpServer(
+        {
+          pools: {
+            state: {
+              transport: { type: "mcp", maxProcesses: 11 },
+              servers: [{ serverId: "s", command: STATEFUL_COMMAND }],
+            },
+          },
+        },
+        { systemTime: true },
+      );
+      const markers = Array.from({ length: 10 }, (_, number) => `user-${number}`);
+      const clients = await Promise.all(markers.map((marker) => connect(davpool.url, marker)));
+      await Promise.all(clients.map((client, number) => use(client, markers[number] as string)));
+      for (const [number, client] of clients.entries()) check(client, markers[number] as string);
+      const pids = await Promise.all(clients.map(async (client) => textOf(await client.call("pid"))));
+      expect(new Set(pids).size).toBe(10);
+
+      await using late = await connect(davpool.url, "user-10");
+      await expect(late.call("recall")).rejects.toMatchObject({
+        code: -32_003,
+        message: expect.stringContaining("maxProcesses") as string,
+      });
+      const [first] = clients as [FeatureClient];
+      await (first.client.transport as StreamableHTTPClientTransport).terminateSession();
+      await davpool.released();
+      expect(textOf(await late.call("recall"))).toBeNull();
+      for (const client of clients) await client[Symbol.asyncDispose]();
+    },
+  );
+});

@@ -1,0 +1,53 @@
+import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { expect, test } from "vitest";
+import { startHttpServer } from "../testing/http-server.test-support.ts";
+import { FeatureClient } from "./testing/feature-client.test-support.ts";
+import { startStatefulServer } from "./testing/stateful-server.test-support.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+test("a client of 2026-07-28 hears of the resources that its stream asks for, and of no others", async () => {
+  await using server = await startStatefulServer();
+  await using davpool = await startHttpServer(
+    {
+      pools: {
+        a: { transport: "mcp", servers: [{ serverId: "s", url: server.url }] },
+        b: { transport: "mcp", servers: [{ serverId: "s", url: server.url }] },
+      },
+    },
+    { systemTime: true },
+  );
+  const connect = () =>
+    FeatureClient.connect("2.x, 2026-07-28", new StreamableHTTPClientTransport(new URL(davpool.url)));
+  await using one = await connect();
+  await using other = await connect();
+  await one.client.listTools();
+  const subscribed = server.subscribed("state:///x");
+  const stream = await one.client.listen({ resourceSubscriptions: ["a+state:///x"] });
+  await other.client.listen({ resourceSubscriptions: ["a+state:///y"] });
+  await subscribed;
+  await one.call("a__remember", { value: "x" });
+  await one.call("a__shout");
+  await one.call("b__remember", { value: "x" });
+  await one.call("b__shout");
+  expect(await one.hears("notifications/resources/updated")).toMatchObject({ uri: "a+state:///x" });
+  const unsubscribed = server.unsubscribed("state:///x");
+  await stream.close();
+  await unsubscribed;
+  expect(one.heard.filter(({ method }) => method === "notifications/resources/updated")).toHaveLength(1);
+  expect(other.heard.filter(({ method }) => method === "notifications/resources/updated")).toHaveLength(0);
+});
+
+test("what is shared is given up by the last one only", () => {
+  const subscriptions = new Subscriptions();
+  const streams = Symbol("streams");
+  subscriptions.add("p", "u", streams);
+  subscriptions.add("p", "u", streams);
+  subscriptions.add("p", "u", "session");
+  subscriptions.add("p", "u", "session");
+  expect(subscriptions.remove("p", "u", "session")).toBe(false);
+  expect(subscriptions.remove("p", "u", streams)).toBe(false);
+  expect(subscriptions.remove("p", "u", streams)).toBe(true);
+  subscriptions.add("p", "u", "gone");
+  subscriptions.forget("gone");
+  expect(subscriptions.remove("p", "u", "anybody")).toBe(true);
+});

@@ -1,0 +1,119 @@
+import { describeError, type Clock, type Log, type Pool } from "@davpool/core";
+import { Catalog, LISTS, loadList, type ListKind, type Listed, type McpWire } from "@davpool/transport-mcp";
+
+const KINDS = Object.keys(LISTS) as readonly ListKind[];
+
+export interface UpstreamParts {
+  readonly pool: Pool<McpWire>;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** A list of this kind is not what it was. */
+  readonly changed: (kind: ListKind) => void;
+}
+
+/**
+ * One pool of MCP servers with what they offer: their lists united, and kept while they are down. What a server offers is
+ * asked for when it is first there, when it is back, and when it says that it has changed.
+ */
+export class Upstream implements Disposable {
+  readonly pool: Pool<McpWire>;
+  /** Resolves when every server has been asked once, whatever it said. */
+  readonly asked: Promise<void>;
+  readonly #catalog: Catalog;
+  readonly #watches: readonly Disposable[];
+  readonly #log: Log;
+  readonly #changed: (kind: ListKind) => void;
+  #changes = 0;
+
+  constructor({ pool, clock, log, changed }: UpstreamParts) {
+    this.pool = pool;
+    this.#log = log;
+    this.#changed = (kind) => {
+      this.#changes++;
+      changed(kind);
+    };
+    this.#catalog = new Catalog({
+      load: (serverId, kind) => this.#load(serverId, kind),
+      askable: () => pool.list().flatMap(({ serverId, enabled }) => (enabled ? serverId : [])),
+      clock,
+      maxAge: Infinity,
+      changed: (kind) => this.#changed(kind),
+    });
+    this.#watches = [
+      pool.on("recovered", ({ serverId }) => this.#back(serverId)),
+      pool.on("servers-changed", ({ serverId, change }) => {
+        if (change === "removed") this.#catalog.forget(serverId);
+        else this.#back(serverId);
+      }),
+    ];
+    this.asked = this.look();
+  }
+
+  get name(): string {
+    return this.pool.name;
+  }
+
+  /** Asks those whose lists are not known. */
+  async look(): Promise<void> {
+    await Promise.all(KINDS.map((kind) => this.#catalog.look(kind)));
+  }
+
+  /** Everything of this kind, as the servers describe it. */
+  all(kind: ListKind): readonly Listed[] {
+    return this.#catalog.united(kind, this.#serverIds());
+  }
+
+  /** Who has it, and how each describes it; undefined when nobody whose list is known does. */
+  holders(kind: ListKind, id: string) {
+    return this.#catalog.known(kind, id);
+  }
+
+  /** Some server has not said what it offers. */
+  get incomplete(): boolean {
+    return this.#catalog.unknown("tools", this.#serverIds()).size > 0;
+  }
+
+  /** A session that is everybody's has begun: the server was started, perhaps as another one. */
+  began(serverId: string): void {
+    if (!this.#catalog.loading(serverId)) this.#back(serverId);
+  }
+
+  /** A server said something about its lists. */
+  async notified(serverId: string, method: string): Promise<void> {
+    const before = this.#changes;
+    this.#catalog.changed(serverId, method);
+    await this.look();
+    if (this.#changes !== before) return;
+    // It said so, although the list is what it was.
+    for (const kind of KINDS) if (LISTS[kind].changed === method && kind !== "resourceTemplates") this.#changed(kind);
+  }
+
+  [Symbol.dispose](): void {
+    for (const watch of this.#watches) watch[Symbol.dispose]();
+  }
+
+  #back(serverId: string): void {
+    this.#catalog.back(serverId);
+    void this.look();
+  }
+
+  #serverIds(): readonly string[] {
+    return this.pool.list().map(({ serverId }) => serverId);
+  }
+
+  async #load(serverId: string, kind: ListKind): Promise<readonly Listed[]> {
+    try {
+      return await loadList(this.pool, serverId, kind);
+    } catch (error) {
+      if (kind === "tools")
+        this.#log.warn(
+          `A server did not say what it offers: ${describeError(error)} It is asked again once it answers.`,
+          {
+            pool: this.name,
+            serverId,
+          },
+        );
+      throw error;
+    }
+  }
+}
