@@ -15,6 +15,7 @@ import type { Channel, Exchange, Said } from "./channel.ts";
 import { ConnectionBrokenError, InvalidRequestError, NotConnectedError, UnusableAnswerError } from "./errors.ts";
 import type { McpHost, UpstreamClient, UpstreamSession } from "./host.ts";
 import { HttpRefusalError } from "./http/http-client.ts";
+import { ListEntries } from "./list-entries.ts";
 import { Listening } from "./listening.ts";
 import { Questions, type Occasion } from "./questions.ts";
 import type { Era, McpProgress, McpRequest, McpResponse } from "./wire.ts";
@@ -104,6 +105,9 @@ export class Link {
     const link = new Link(channel, era, settings);
     const known: PriorDiscovery | undefined = era === "legacy" ? { kind: "legacy" } : prior;
     await link.#client.connect(channel, { timeout: FOREVER, ...(known && { prior: known }) });
+    const { onmessage } = channel;
+    const entries = new ListEntries(settings.log, settings.session);
+    channel.onmessage = (message, extra) => onmessage?.(entries.checked(message), extra);
     return link;
   }
 

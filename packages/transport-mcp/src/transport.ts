@@ -12,7 +12,7 @@ import { Eras } from "./eras.ts";
 import { explain, judge } from "./failures.ts";
 import type { McpHost } from "./host.ts";
 import { learned, traitsOf } from "./methods.ts";
-import { openingOf, type TransportSettings } from "./opening.ts";
+import type { TransportSettings } from "./opening.ts";
 import { admit } from "./profile.ts";
 import { Sessions } from "./sessions.ts";
 import type { McpProfile, McpWire } from "./wire.ts";
@@ -54,10 +54,11 @@ export function mcpTransport(parts: TransportParts): Transport<McpWire> {
       if (origin === "added" && profile.url !== undefined) await shared.addresses.admit(new URL(profile.url));
       return warnings;
     },
-    // oxlint-disable-next-line typescript/require-await -- what throws must reject
     async connect(profile, init) {
       // What was stored may be older than the rules.
       admit(profile, init.origin, security);
+      // Half of the time that davpool takes to start, and only those need it who have MCP servers.
+      const { openingOf } = await import("./opening.ts");
       return new McpConnection(openingOf(profile, init, shared), profile.maxConnections, init.clock, log, init.signal);
     },
     ...(parts.sessions !== "shared" && {

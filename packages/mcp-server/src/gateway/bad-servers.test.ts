@@ -110,7 +110,7 @@ describe("an answer that is none", () => {
   });
 });
 
-describe("names that clients cannot take", () => {
+describe.each(["legacy", "modern"] as const)("names that clients cannot take, from a %s server", (era) => {
   const long = "x".repeat(100);
   let server: McpStdioServer;
   let davpool: Awaited<ReturnType<typeof beside>>;
@@ -118,7 +118,7 @@ describe("names that clients cannot take", () => {
     server = await createMcpServer({
       transport: "stdio",
       name: "bad",
-      era: "legacy",
+      era,
       tools: [
         { name: "same", text: "first" },
         { name: "same", text: "second" },

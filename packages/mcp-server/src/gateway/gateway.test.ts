@@ -1,7 +1,10 @@
 import { MISSING_COMMAND, createMcpServer } from "@davpool/testkit";
-import type { Client } from "@modelcontextprotocol/client";
+import { StreamableHTTPClientTransport, type Client } from "@modelcontextprotocol/client";
 import { describe, expect, test } from "vitest";
+import { startHttpProcess } from "../testing/http-process.test-support.ts";
 import { startHttpServer, type TestHttpServer } from "../testing/http-server.test-support.ts";
+
+import { FeatureClient } from "./testing/feature-client.test-support.ts";
 
 const stdio = (serverId: string, server: { readonly command: readonly string[] }) => ({
   serverId,
@@ -109,4 +112,33 @@ test("an unknown tool is told apart from a server that is down", async () => {
     code: -32_602,
     message: expect.stringContaining('There is no tool "nothing"') as string,
   });
+});
+
+test("a new configuration brings pools and takes them away, and what stays keeps its sessions", async () => {
+  await using one = await createMcpServer({ transport: "stdio", name: "one", era: "legacy", tools: tool("a") });
+  await using two = await createMcpServer({ transport: "stdio", name: "two", era: "legacy", tools: tool("b") });
+  const pools = { one: mcp(stdio("s", one)), two: mcp(stdio("s", two)) };
+  await using davpool = await startHttpProcess({ store: "memory", pools: { one: pools.one } });
+  await using client = await FeatureClient.connect(
+    "2.x, 2025-11-25",
+    new StreamableHTTPClientTransport(new URL(davpool.url)),
+  );
+  expect(await names(client.client)).toEqual(["a"]);
+  await client.call("a");
+  const { running } = one;
+  await davpool.write({ store: "memory", pools });
+  const added = davpool.logged("The configuration was reloaded");
+  davpool.kill("SIGHUP");
+  await added;
+  await client.hears("notifications/tools/list_changed");
+  expect(await names(client.client)).toEqual(["one__a", "two__b"]);
+  expect(textOf(await client.call("two__b"))).toBe("two b {}");
+  expect(textOf(await client.call("one__a"))).toBe("one a {}");
+  expect(one.running).toEqual(running);
+  await davpool.write({ store: "memory", pools: { two: pools.two } });
+  const removed = davpool.logged("The configuration was reloaded");
+  davpool.kill("SIGHUP");
+  await removed;
+  expect(await names(client.client)).toEqual(["b"]);
+  await one.gone();
 });

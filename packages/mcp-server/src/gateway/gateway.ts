@@ -12,7 +12,15 @@ import { forward } from "./forward.ts";
 import { withAddresses } from "./links.ts";
 import { withSource, type Fields } from "./messages.ts";
 import { Names } from "./names.ts";
-import { Offers, type Appearance, type Offer, type ToolOffer } from "./offers.ts";
+import {
+  promptOffers,
+  resourcesOf,
+  templatesOf,
+  toolOffers,
+  type Appearance,
+  type Offer,
+  type ToolOffer,
+} from "./offers.ts";
 import type { GatewaySection } from "./section.ts";
 import { Subscriptions } from "./subscriptions.ts";
 import { SuspendedCalls } from "./suspended.ts";
@@ -54,7 +62,6 @@ interface Tables {
  */
 export class Gateway implements Disposable {
   readonly #parts: GatewayParts;
-  readonly #offers: Offers;
   readonly #suspended: SuspendedCalls;
   readonly #subscriptions = new Subscriptions();
   #upstreams: ReadonlyMap<string, Upstream> = new Map();
@@ -64,7 +71,6 @@ export class Gateway implements Disposable {
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
-    this.#offers = new Offers(parts.log);
     this.#suspended = new SuspendedCalls(parts.clock);
     parts.clients.ears = this.#ears();
   }
@@ -118,11 +124,11 @@ export class Gateway implements Disposable {
   }
 
   resources(access: Access): readonly Listed[] {
-    return this.#visible(access).flatMap(([upstream, appearance]) => this.#offers.resources(upstream, appearance));
+    return this.#visible(access).flatMap(([upstream, appearance]) => resourcesOf(upstream, appearance));
   }
 
   templates(access: Access): readonly Listed[] {
-    return this.#visible(access).flatMap(([upstream, appearance]) => this.#offers.templates(upstream, appearance));
+    return this.#visible(access).flatMap(([upstream, appearance]) => templatesOf(upstream, appearance));
   }
 
   /** The tool of this name, also if its servers have come up only just now. */
@@ -276,8 +282,8 @@ export class Gateway implements Disposable {
     const prompts = new Map<string, Offer>();
     for (const [name, upstream] of this.#upstreams) {
       const appearance = this.#appearances.get(name) as Appearance;
-      for (const tool of this.#offers.tools(upstream, appearance, toolNames)) tools.set(tool.name, tool);
-      for (const [shown, prompt] of this.#offers.prompts(upstream, appearance, promptNames)) prompts.set(shown, prompt);
+      for (const tool of toolOffers(upstream, appearance, toolNames)) tools.set(tool.name, tool);
+      for (const [shown, prompt] of promptOffers(upstream, appearance, promptNames)) prompts.set(shown, prompt);
     }
     return { tools, prompts };
   }

@@ -51,7 +51,8 @@ describe("what one client's session knows", () => {
       const marker = markers[number] as string;
       check(client, marker);
       expect(client.asked.filter(({ method }) => method === "sampling/createMessage")).toHaveLength(ROUNDS);
-      await client.hears("notifications/message", ({ data }) => data === `${marker}-${ROUNDS - 1}`);
+      const message = await client.hears("notifications/message", ({ data }) => data === `${marker}-${ROUNDS - 1}`);
+      expect(message["_meta"]).toEqual({ "davpool/source": { pool: "state", server: "s" } });
     }
     // One for each, and one for what all share.
     expect(server.sessions.size).toBe(201);

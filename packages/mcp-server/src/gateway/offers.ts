@@ -1,6 +1,4 @@
-import type { Log } from "@davpool/core";
-import { promisedByAll, type ListKind, type Listed, type ToolAnnotations } from "@davpool/transport-mcp";
-import { specTypeSchemas } from "@modelcontextprotocol/server";
+import { promisedByAll, type Listed, type ToolAnnotations } from "@davpool/transport-mcp";
 import { mirroredParameters, type MirroredParameter } from "../mirrored-parameters.ts";
 import type { Addresses } from "./addresses.ts";
 import type { Names } from "./names.ts";
@@ -33,84 +31,56 @@ export interface Appearance {
   readonly tools: ToolFilter;
 }
 
-type Kind = "tools" | "prompts" | "resources" | "resourceTemplates";
+/** The tools of a pool, by the names that clients know. */
+export function toolOffers(
+  upstream: Upstream,
+  { prefix, tools: settings }: Appearance,
+  names: Names,
+): readonly ToolOffer[] {
+  const wanted = filterOf(settings);
+  return upstream.all("tools").flatMap((entry): readonly ToolOffer[] => {
+    const original = String(entry["name"]);
+    if (!wanted(original)) return [];
+    const name = names.take(prefix, settings.rename?.[original] ?? original);
+    // Tasks are an affair between a client and one server, and are not passed on.
+    const { execution: _tasks, ...rest } = entry;
+    const description = settings.descriptions?.[original];
+    const holders = upstream.holders("tools", original);
+    return [
+      {
+        upstream,
+        original,
+        name,
+        definition: { ...rest, name, ...(description !== undefined && { description }) },
+        mirrored: mirroredParameters(entry["inputSchema"]),
+        annotations: promisedByAll(holders?.descriptions.values() ?? []),
+      },
+    ];
+  });
+}
 
-const SCHEMAS = {
-  tools: specTypeSchemas.Tool,
-  prompts: specTypeSchemas.Prompt,
-  resources: specTypeSchemas.Resource,
-  resourceTemplates: specTypeSchemas.ResourceTemplate,
-} as const satisfies Record<ListKind, unknown>;
+export function promptOffers(
+  upstream: Upstream,
+  { prefix }: Appearance,
+  names: Names,
+): readonly (readonly [string, Offer])[] {
+  return upstream.all("prompts").map((entry) => {
+    const original = String(entry["name"]);
+    const name = names.take(prefix, original);
+    return [name, { upstream, original, definition: { ...entry, name } }] as const;
+  });
+}
 
-/** What one list holds: only what the protocol allows, so that one server's mistake spoils no other's list. */
-export class Offers {
-  readonly #log: Log;
-  /** What was complained of, once. */
-  readonly #told = new Set<string>();
+export function resourcesOf(upstream: Upstream, { addresses }: Appearance): readonly Listed[] {
+  return upstream.all("resources").map((entry) => ({
+    ...entry,
+    uri: addresses.shown(String(entry["uri"])),
+  }));
+}
 
-  constructor(log: Log) {
-    this.#log = log;
-  }
-
-  /** The tools of a pool, by the names that clients know. */
-  tools(upstream: Upstream, { prefix, tools: settings }: Appearance, names: Names): readonly ToolOffer[] {
-    const wanted = filterOf(settings);
-    return this.#valid(upstream, "tools").flatMap((entry): readonly ToolOffer[] => {
-      const original = String(entry["name"]);
-      if (!wanted(original)) return [];
-      const name = names.take(prefix, settings.rename?.[original] ?? original);
-      // Tasks are an affair between a client and one server, and are not passed on.
-      const { execution: _tasks, ...rest } = entry;
-      const description = settings.descriptions?.[original];
-      const holders = upstream.holders("tools", original);
-      return [
-        {
-          upstream,
-          original,
-          name,
-          definition: { ...rest, name, ...(description !== undefined && { description }) },
-          mirrored: mirroredParameters(entry["inputSchema"]),
-          annotations: promisedByAll(holders?.descriptions.values() ?? []),
-        },
-      ];
-    });
-  }
-
-  prompts(upstream: Upstream, { prefix }: Appearance, names: Names): readonly (readonly [string, Offer])[] {
-    return this.#valid(upstream, "prompts").map((entry) => {
-      const original = String(entry["name"]);
-      const name = names.take(prefix, original);
-      return [name, { upstream, original, definition: { ...entry, name } }] as const;
-    });
-  }
-
-  resources(upstream: Upstream, { addresses }: Appearance): readonly Listed[] {
-    return this.#valid(upstream, "resources").map((entry) => ({
-      ...entry,
-      uri: addresses.shown(String(entry["uri"])),
-    }));
-  }
-
-  templates(upstream: Upstream, { addresses }: Appearance): readonly Listed[] {
-    return this.#valid(upstream, "resourceTemplates").map((entry) => ({
-      ...entry,
-      uriTemplate: addresses.shown(String(entry["uriTemplate"])),
-    }));
-  }
-
-  #valid(upstream: Upstream, kind: Kind): readonly Listed[] {
-    return upstream.all(kind).filter((entry) => {
-      const checked = SCHEMAS[kind]["~standard"].validate(entry);
-      if (checked.issues === undefined) return true;
-      const name = String(entry["name"]).slice(0, 100);
-      const about = `${upstream.name} ${kind} ${name}`;
-      if (!this.#told.has(about))
-        this.#log.warn(
-          `An entry of a server's list is not as the protocol has it, and is left out: ${checked.issues[0]?.message ?? "it has no form"}`,
-          { pool: upstream.name, list: kind, name, field: checked.issues[0]?.path?.map(String).join(".") },
-        );
-      this.#told.add(about);
-      return false;
-    });
-  }
+export function templatesOf(upstream: Upstream, { addresses }: Appearance): readonly Listed[] {
+  return upstream.all("resourceTemplates").map((entry) => ({
+    ...entry,
+    uriTemplate: addresses.shown(String(entry["uriTemplate"])),
+  }));
 }
