@@ -324,34 +324,15 @@ export class McpServers implements Disposable {
     if (extra) return extra.run(written, context);
     const offer = await this.#gateway.findTool(name);
     if (offer && refusal(access, useOf(offer)) === undefined)
-      return this.#callServer(offer, written, context, connection);
-    const missing = this.#gateway.missing(access);
+      // What it answers is its own affair, also as the protocol's own errors.
+      return (await this.#gateway.callTool(offer, written, this.#downstream(context, connection))) as CallToolResult;
+    const missing = this.#gateway.missing(name, access);
     if (missing) throw missing;
     const names = this.#visible(access).map((visible) => visible.definition["name"]);
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
       `There is no tool "${name}". Tools: ${names.join(", ") || "none"}.`,
     );
-  }
-
-  /** Calls a tool of a server behind this one. What it answers is its own affair. */
-  async #callServer(
-    offer: ToolOffer,
-    written: unknown,
-    context: ServerContext,
-    connection: ClientConnection,
-  ): Promise<CallToolResult> {
-    const { breaker } = connection.hosting;
-    const principal = principalOf(context)?.name;
-    breaker?.enter(principal);
-    try {
-      const answer = await this.#gateway.callTool(offer, written, this.#downstream(context, connection));
-      breaker?.ended(principal, undefined);
-      return answer as unknown as CallToolResult;
-    } catch (error) {
-      breaker?.ended(principal, error);
-      throw error;
-    }
   }
 
   #downstream(context: ServerContext, { server, client, hosting }: ClientConnection): DownstreamCall {

@@ -140,11 +140,13 @@ export class Gateway implements Disposable {
   }
 
   /**
-   * Why a name may be missing: pools with servers that have not said yet what they offer. The caller's own, as the others
-   * are none of its business.
+   * Why a name may be missing: pools that it may be of, with servers that have not said yet what they offer. The caller's
+   * own, as the others are none of its business.
    */
-  missing(access: Access): ProtocolError | undefined {
-    const silent = this.#visible(access).flatMap(([upstream]) => (upstream.incomplete ? upstream.name : []));
+  missing(name: string, access: Access): ProtocolError | undefined {
+    const silent = this.#visible(access).flatMap(([upstream, { prefix }]) =>
+      upstream.incomplete && (prefix === undefined || name.startsWith(prefix)) ? upstream.name : [],
+    );
     if (silent.length === 0) return undefined;
     const reports = silent.map((name) => {
       const servers = this.#upstreams.get(name)?.pool.list() ?? [];
@@ -323,7 +325,7 @@ export class Gateway implements Disposable {
     if (prompt && access.allowsPool(prompt.upstream.name)) return prompt;
     const names = this.prompts(access).map((entry) => String(entry["name"]));
     throw (
-      this.missing(access) ??
+      this.missing(name, access) ??
       new ProtocolError(
         ProtocolErrorCode.InvalidParams,
         `There is no prompt "${name}". Prompts: ${names.join(", ") || "none"}.`,
