@@ -1,4 +1,4 @@
-import { DavpoolError, describeError, isDavpoolError, version, type Caller, type Clock, type Log } from "@davpool/core";
+import { DavpoolError, describeError, version, type Clock, type Log } from "@davpool/core";
 import {
   ProtocolError,
   ProtocolErrorCode,
@@ -14,22 +14,22 @@ import type { ToolOffer } from "./gateway/offers.ts";
 import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
 import type { Principal } from "./identity/principal.ts";
+import { accessOf, callerOf, isModern } from "./request-context.ts";
 import type { PoolResources } from "./resources.ts";
-import type { CircuitBreaker } from "./sessions/circuit-breaker.ts";
 import { observeRequest } from "./telemetry/observe-request.ts";
+import { callTool, type CallRules } from "./tools/call-tool.ts";
 import type { Tool } from "./tools/tool.ts";
 
-const INSTRUCTIONS =
+/** What a model is told of the tools, by what there is. */
+const ABOUT_FILES =
   "Several WebDAV servers behave as one file store. Send requests without serverId and the pool picks a server and fails over; look at dav_list_servers when something seems wrong.";
+const ABOUT_SERVERS =
+  "Tools of other MCP servers have the name of their pool in front. Where several servers stand behind one name, they stand in for each other. Error -32003 means that none of them answered; when its code is OUTCOME_UNKNOWN, look at the current state before you repeat the call.";
 
 /** What one kind of connection brings along. */
-export interface Hosting {
+export interface Hosting extends CallRules {
   /** `pipe` is standard input and output, `tcp` is HTTP. */
   readonly transport: "pipe" | "tcp";
-  /** Milliseconds that a call may take, if they are limited. */
-  readonly limit?: number;
-  /** Refuses calls of callers whose calls keep failing. */
-  readonly breaker?: CircuitBreaker;
 }
 
 /** What changes when the configuration does. */
@@ -104,7 +104,7 @@ export class McpServers implements Disposable {
       log,
       changes: {
         listChanged: (list) => {
-          if (list === "tools") this.#forgetLists();
+          if (list === "tools") this.#lists = new WeakMap();
           this.#listChanged(list);
         },
         resourceChanged: (uri) => this.#resourceChanged(uri),
@@ -180,7 +180,7 @@ export class McpServers implements Disposable {
           ...(!gateway.empty && { prompts: { listChanged: true }, logging: {}, completions: {} }),
           ...this.#extension?.capabilities,
         },
-        instructions: INSTRUCTIONS,
+        instructions: [this.#tools.size > 0 && ABOUT_FILES, !gateway.empty && ABOUT_SERVERS].filter(Boolean).join(" "),
       },
     );
     const client: LastingClient | undefined = lasting
@@ -293,10 +293,6 @@ export class McpServers implements Disposable {
     this.#lists = new WeakMap();
   }
 
-  #forgetLists(): void {
-    this.#lists = new WeakMap();
-  }
-
   #list(access: Access): ToolList {
     let list = this.#lists.get(access);
     if (!list) this.#lists.set(access, (list = { tools: this.#visible(access).map(({ definition }) => definition) }));
@@ -319,7 +315,7 @@ export class McpServers implements Disposable {
     const access = accessOf(context);
     const tool = this.#tools.get(name);
     if (tool && refusal(access, { tool: name, pool: tool.pool, safe: tool.mayRead }) === undefined)
-      return this.#callPool(tool, written, context, connection.hosting);
+      return callTool(tool, written, context, connection.hosting, this.#log);
     const extra = access === fullAccess ? this.#extensionTools.get(name) : undefined;
     if (extra) return extra.run(written, context);
     const offer = await this.#gateway.findTool(name);
@@ -341,38 +337,6 @@ export class McpServers implements Disposable {
     return { server, context, caller: callerOf(context), client, modern: isModern(context), limit: hosting.limit };
   }
 
-  async #callPool(
-    tool: Tool,
-    written: unknown,
-    context: ServerContext,
-    { limit, breaker }: Hosting,
-  ): Promise<CallToolResult> {
-    const principal = principalOf(context);
-    const call = {
-      signal: context.mcpReq.signal,
-      caller: callerOf(context),
-      access: accessOf(context),
-      ...(limit !== undefined && { limit }),
-    };
-    try {
-      breaker?.enter(principal?.name);
-      const { value, isError } = await tool.run(written, call);
-      breaker?.ended(principal?.name, undefined);
-      return result(value, isError ?? false);
-    } catch (error) {
-      breaker?.ended(principal?.name, error);
-      if (isDavpoolError(error)) {
-        const { code, message, details } = error;
-        return result({ error: { code, message, ...details } }, true);
-      }
-      this.#log.error(`${tool.name} failed unexpectedly: ${describeError(error)}`, {
-        tool: tool.name,
-        stack: error instanceof Error ? error.stack : undefined,
-      });
-      return result({ error: { code: "INTERNAL", message: `${tool.name} failed: ${describeError(error)}` } }, true);
-    }
-  }
-
   #listChanged(list: "tools" | "resources" | "prompts"): void {
     for (const listener of this.#listeners) listener.listChanged(list);
     const method = `notifications/${list}/list_changed` as const;
@@ -388,27 +352,6 @@ export class McpServers implements Disposable {
   #tell(sending: Promise<void>): void {
     sending.catch((error: unknown) => this.#log.debug(`A client was not told: ${describeError(error)}`));
   }
-}
-
-/** Who makes a request: hosts that know put it there. */
-function principalOf({ http }: ServerContext): Principal | undefined {
-  return http?.authInfo?.extra?.principal as Principal | undefined;
-}
-
-function accessOf(context: ServerContext): Access {
-  return principalOf(context)?.access ?? fullAccess;
-}
-
-/** On whose behalf a pool is called. */
-function callerOf(context: ServerContext): Caller {
-  const principal = principalOf(context)?.name;
-  const { sessionId } = context;
-  return { ...(principal !== undefined && { principal }), ...(sessionId !== undefined && { session: sessionId }) };
-}
-
-/** Requests of 2026-07-28 bring along what older ones say once, when they begin. */
-function isModern({ mcpReq }: ServerContext): boolean {
-  return mcpReq.envelope !== undefined;
 }
 
 function useOf({ name, upstream, annotations }: ToolOffer) {
@@ -434,10 +377,4 @@ function observed<T>(
     },
     run,
   );
-}
-
-/** The value as structured content and, for clients that know only text, as JSON. */
-function result(value: Readonly<Record<string, unknown>>, isError: boolean): CallToolResult {
-  const content = [{ type: "text" as const, text: JSON.stringify(value) }];
-  return isError ? { content, isError } : { content, structuredContent: { ...value } };
 }
