@@ -12,7 +12,7 @@ import {
   startSmallest,
   type McpProcess,
 } from "./mcp-processes.ts";
-import { interleaved, median, type Comparison, type Subject } from "./measure.ts";
+import { interleaved, median, middle, ratio, type Subject } from "./measure.ts";
 import { FILE, startServers } from "./servers.ts";
 import { table } from "./table.ts";
 
@@ -146,14 +146,6 @@ function calls(client: McpHttp, { pid }: McpProcess, call: () => Promise<Answere
     processorTime: () => processorTime(pid),
     [Symbol.asyncDispose]: () => client[Symbol.asyncDispose](),
   };
-}
-
-function middle(samples: Comparison["peerSamples"], of: "rate" | "cpu"): number {
-  return median(samples.map((sample) => sample[of]));
-}
-
-function ratio({ subjectSamples, peerSamples }: Comparison, of: "rate" | "cpu"): number {
-  return median(subjectSamples.map((sample, pair) => sample[of] / (peerSamples[pair]?.[of] ?? NaN)));
 }
 
 async function startTimes(

@@ -2,12 +2,21 @@ import { parseArgs } from "node:util";
 import type { Benchmark } from "./benchmark.ts";
 import { chaos } from "./chaos.ts";
 import { failover } from "./failover.ts";
+import { gateway } from "./gateway.ts";
 import { http } from "./http.ts";
 import { overhead } from "./overhead.ts";
 import { sessions } from "./sessions.ts";
 import { strategies } from "./strategies.ts";
 
-const BENCHMARKS: Readonly<Record<string, Benchmark>> = { overhead, strategies, failover, chaos, http, sessions };
+const BENCHMARKS: Readonly<Record<string, Benchmark>> = {
+  overhead,
+  strategies,
+  failover,
+  chaos,
+  http,
+  sessions,
+  gateway,
+};
 
 /** A promise was broken, or the benchmark could not be run. */
 const FAILED = 1;

@@ -3,7 +3,7 @@ import { Pool } from "undici";
 export const PROTOCOL = "2025-11-25";
 const CURRENT = "2026-07-28";
 const HEADERS = { "content-type": "application/json", accept: "application/json, text/event-stream" };
-const CLIENT = { name: "bench", version: "1.0.0" };
+export const CLIENT = { name: "bench", version: "1.0.0" };
 
 export interface Answered {
   readonly status: number;
@@ -64,6 +64,11 @@ export class McpHttp implements AsyncDisposable {
     signal?: AbortSignal,
   ): Promise<Answered> {
     return this.post(this.#request("tools/call", use), { ...headers, ...inSession(session) }, signal);
+  }
+
+  /** Any other request. */
+  async ask(session: string, method: string, params: object): Promise<Answered> {
+    return this.post(this.#request(method, params), inSession(session));
   }
 
   /** A call by the protocol that knows no sessions. */

@@ -13,6 +13,8 @@ export interface McpProcess extends AsyncDisposable {
 }
 
 const SMALLEST = new URL("smallest-server.ts", import.meta.url);
+const UPSTREAM = new URL("upstream-server.ts", import.meta.url);
+const PASS_THROUGH = new URL("pass-through.ts", import.meta.url);
 export const DAVPOOL = fileURLToPath(new URL("bin.ts", import.meta.resolve("@davpool/mcp-server")));
 
 /** The command that serves a file over standard input and output. */
@@ -20,8 +22,32 @@ export function smallestOverStdio(file: string): readonly string[] {
   return [fileURLToPath(SMALLEST), "stdio", file];
 }
 
-export async function startSmallest(how: "sessions" | "stateless", file: string): Promise<McpProcess> {
-  const child = fork(SMALLEST, [how, file], { execArgv: [] });
+/** The command of the server with many tools. */
+export function upstreamOverStdio(): readonly string[] {
+  return [process.execPath, fileURLToPath(UPSTREAM), "stdio"];
+}
+
+/** The command of the smallest gateway before it. */
+export function passThroughOverStdio(): readonly string[] {
+  return [process.execPath, fileURLToPath(PASS_THROUGH), "stdio", ...upstreamOverStdio()];
+}
+
+export function startSmallest(how: "sessions" | "stateless", file: string): Promise<McpProcess> {
+  return startServer(SMALLEST, how, file);
+}
+
+export function startUpstream(): Promise<McpProcess> {
+  return startServer(UPSTREAM, "sessions");
+}
+
+/** @param upstream the address of the server behind it. */
+export function startPassThrough(upstream: string): Promise<McpProcess> {
+  return startServer(PASS_THROUGH, "sessions", upstream);
+}
+
+/** Runs a program that sends its port, and ends when it is let go. */
+async function startServer(program: URL, ...parameters: readonly string[]): Promise<McpProcess> {
+  const child = fork(program, parameters, { execArgv: [] });
   const gone = once(child, "exit");
   const [port] = (await Promise.race([once(child, "message"), endedEarly(gone)])) as [number];
   return {

@@ -79,3 +79,13 @@ export function median(values: readonly number[]): number {
   const upper = sorted[middle] ?? NaN;
   return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
 }
+
+/** The median of a figure, over all samples. */
+export function middle(samples: readonly Sample[], of: keyof Sample): number {
+  return median(samples.map((sample) => sample[of]));
+}
+
+/** The median of the subject's figure as a share of the peer's, pair by pair. */
+export function ratio({ subjectSamples, peerSamples }: Comparison, of: keyof Sample): number {
+  return median(subjectSamples.map((sample, pair) => sample[of] / (peerSamples[pair]?.[of] ?? NaN)));
+}

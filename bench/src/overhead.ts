@@ -1,7 +1,7 @@
 import { Pool } from "undici";
 import { Promises, defineBenchmark, type Report, type Surroundings } from "./benchmark.ts";
 import { consumeSize, openDavPool, type DavPool } from "./dav-pool.ts";
-import { interleaved, median, type Comparison, type Subject } from "./measure.ts";
+import { interleaved, middle, ratio, type Subject } from "./measure.ts";
 import { FILE, startServers } from "./servers.ts";
 import { table } from "./table.ts";
 
@@ -55,8 +55,8 @@ async function measureOverhead(
       subject.name,
       raw.name,
       delay === 0 ? "none" : `${delay} ms`,
-      median(comparison.subjectSamples.map((sample) => sample.rate)).toFixed(0),
-      median(comparison.peerSamples.map((sample) => sample.rate)).toFixed(0),
+      middle(comparison.subjectSamples, "rate").toFixed(0),
+      middle(comparison.peerSamples, "rate").toFixed(0),
       rate.toFixed(2),
       cpu.toFixed(2),
     ]);
@@ -67,10 +67,6 @@ async function measureOverhead(
   const heading = `${SIZE} bytes, ${CONCURRENCY} at a time, ${options.pairs} pairs of ${options.seconds} s; medians, ratios pair by pair`;
   const head = ["subject", "peer", "server's delay", "requests/s", "peer's", "rate ratio", "CPU per request ratio"];
   return { text: `${heading}\n\n${table(head, rows)}`, broken: promises.broken };
-}
-
-function ratio({ subjectSamples, peerSamples }: Comparison, of: "rate" | "cpu"): number {
-  return median(subjectSamples.map((sample, pair) => sample[of] / (peerSamples[pair]?.[of] ?? NaN)));
 }
 
 function rawPools(urls: readonly string[]): Subject & AsyncDisposable {
