@@ -14,6 +14,8 @@ import type { ToolOffer } from "./gateway/offers.ts";
 import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
 import type { Principal } from "./identity/principal.ts";
+import { PipeShortcuts } from "./pipe-shortcuts.ts";
+import type { PipeTransport } from "./pipe-transport.ts";
 import { accessOf, callerOf, isModern } from "./request-context.ts";
 import type { PoolResources } from "./resources.ts";
 import { observeRequest } from "./telemetry/observe-request.ts";
@@ -64,6 +66,15 @@ const LISTS = ["tools", "resources", "prompts"] as const;
 /** A list as it goes out, which is the same for everybody who may do the same. */
 type ToolList = { readonly tools: readonly object[] };
 
+/** Whether a client has said that it speaks a protocol of 2025 or before. */
+function isOf2025(server: Server): boolean {
+  const version = server.getNegotiatedProtocolVersion();
+  return version !== undefined && version < MODERN;
+}
+
+/** The first protocol without sessions. */
+const MODERN = "2026-07-28";
+
 /** `UNEXPECTED_EXTENSION`: two tools have one name. */
 class DuplicateToolError extends DavpoolError {
   constructor(name: string) {
@@ -83,8 +94,12 @@ export class McpServers implements Disposable {
   #extensionTools!: ReadonlyMap<string, ExtensionTool>;
   #mirrored!: ReadonlyMap<string, readonly MirroredParameter[]>;
   #lists = new WeakMap<Access, ToolList>();
+  #text: { readonly list: ToolList; readonly json: string } | undefined;
   #watch: Disposable;
   readonly #clients: Clients;
+  /** The connection over pipes, of which there is one at most. */
+  #piped: ClientConnection | undefined;
+  #shortcuts: PipeShortcuts | undefined;
   readonly #gateway: Gateway;
   /** Those that stay, and can be told of changes. */
   readonly #live = new Set<LastingClient>();
@@ -134,6 +149,37 @@ export class McpServers implements Disposable {
   mirrored(tool: string, access: Access): readonly MirroredParameter[] {
     const own = access === fullAccess ? this.#mirrored.get(tool) : undefined;
     return own ?? this.#gateway.tools.get(tool)?.mirrored ?? [];
+  }
+
+  /**
+   * The list of tools as JSON, as the protocols of 2025 have it; undefined while servers have not said yet what they
+   * offer. That for those who may do everything is kept.
+   */
+  listText(access: Access): string | undefined {
+    if (!this.#gateway.ready) return undefined;
+    const list = this.#list(access);
+    if (access !== fullAccess) return JSON.stringify(list);
+    if (this.#text?.list !== list) this.#text = { list, json: JSON.stringify(list) };
+    return this.#text.json;
+  }
+
+  /** Answers what it can where it comes in, for the one client at the other end of these pipes. */
+  shorten(transport: PipeTransport): void {
+    const connection = () => this.#piped as ClientConnection;
+    const shortcuts = new PipeShortcuts(
+      {
+        client: () => (this.#piped && isOf2025(this.#piped.server) ? this.#piped.server : undefined),
+        list: () => this.listText(fullAccess),
+        tool: (name) =>
+          this.#tools.has(name) || this.#extensionTools.has(name) ? undefined : this.#gateway.tools.get(name),
+        call: (tool, written, context) =>
+          this.#gateway.callTool(tool, written, this.#downstream(context, connection())),
+        observed: (context, tool, run) => observed(connection(), context, tool, run),
+      },
+      transport,
+    );
+    transport.first = shortcuts.take;
+    this.#shortcuts = shortcuts;
   }
 
   /** Hears of resources for a stream of 2026-07-28 that asks for it, until it is disposed of. */
@@ -196,6 +242,8 @@ export class McpServers implements Disposable {
     server.setRequestHandler("tools/call", ({ params }, context) => {
       const { name } = params;
       const known = this.#tools.has(name) || gateway.tools.has(name) || this.#extensionTools.has(name);
+      const begun = this.#shortcuts?.unfinished(context.mcpReq.id);
+      if (begun) return begun as CallToolResult;
       return observed(connection, context, known ? name : undefined, () =>
         this.#call(name, params.arguments, context, connection),
       );
@@ -237,7 +285,10 @@ export class McpServers implements Disposable {
     this.#extension?.connect?.(server);
     if (client) {
       this.#live.add(client);
-      if (hosting.transport === "pipe") this.#clients.connected(client);
+      if (hosting.transport === "pipe") {
+        this.#clients.connected(client);
+        this.#piped = connection;
+      }
       server.onclose = () => void this.#live.delete(client);
     }
     return server;

@@ -1,4 +1,5 @@
-import { StdioServerTransport, serveStdio } from "@modelcontextprotocol/server/stdio";
+import { PipeTransport } from "./pipe-transport.ts";
+import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { describePools, reloading, type Running } from "./running.ts";
 
 /** The longest message a client may send: a file of about 48 MiB as base64. */
@@ -9,7 +10,8 @@ export async function overStdio(running: Running, stop: AbortSignal): Promise<vo
   const { config, open, servers, log } = running;
   using stack = new DisposableStack();
   stack.use(reloading(running, () => []));
-  const transport = new StdioServerTransport(process.stdin, process.stdout, { maxBufferSize: LONGEST_MESSAGE });
+  const transport = new PipeTransport(process.stdin, process.stdout, LONGEST_MESSAGE);
+  servers.shorten(transport);
   const ended = new Promise<void>((resolve) => {
     stop.addEventListener("abort", () => resolve(), { once: true });
     process.stdin.once("end", resolve).once("close", resolve);

@@ -1,3 +1,4 @@
+export { isMessage } from "./message.ts";
 export { METHODS } from "./methods.ts";
 export { mcp, mcp as default, mcpWith } from "./plugin.ts";
 export {
@@ -24,5 +25,6 @@ export type {
   ToolAnnotations,
 } from "./wire.ts";
 export { Catalog, LISTS, type Holders, type ListKind, type Listed } from "./server-pool/catalog.ts";
+export { Lines } from "./stdio/lines.ts";
 export { loadList } from "./server-pool/load-list.ts";
 export { promisedByAll } from "./server-pool/requests.ts";

@@ -68,6 +68,7 @@ export class Gateway implements Disposable {
   #appearances: ReadonlyMap<string, Appearance> = new Map();
   #tables: Tables | undefined;
   #asked: Promise<unknown> = Promise.resolve();
+  #ready = true;
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -105,12 +106,20 @@ export class Gateway implements Disposable {
       ]),
     );
     this.#tables = undefined;
-    this.#asked = this.#firstAnswers();
+    this.#ready = false;
+    const asked = this.#firstAnswers();
+    this.#asked = asked;
+    void asked.then(() => (this.#ready = this.#asked === asked));
   }
 
   /** Resolves when every server has said what it offers, or has had time enough to. */
   get asked(): Promise<unknown> {
     return this.#asked;
+  }
+
+  /** {@link Gateway.asked} has resolved. */
+  get ready(): boolean {
+    return this.#ready;
   }
 
   get tools(): ReadonlyMap<string, ToolOffer> {

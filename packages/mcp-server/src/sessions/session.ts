@@ -71,10 +71,20 @@ export class Session {
     return this.#broken && !this.#closed;
   }
 
-  /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
-  async handle({ request, body, auth }: Exchange): Promise<Response> {
+  /** The client has opened it. */
+  get isOpen(): boolean {
+    return this.#initialize !== undefined && !this.#broken && !this.#closed;
+  }
+
+  /** The client has made a request that is answered elsewhere. */
+  used(): void {
     this.lastUsedAt = this.#parts.clock.now();
     this.requests++;
+  }
+
+  /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
+  async handle({ request, body, auth }: Exchange): Promise<Response> {
+    this.used();
     if (!this.#initialize) await this.#connect();
     else if (this.#repair || this.#broken) await this.repair();
     const initialize = isInitialize(body) ? body : undefined;

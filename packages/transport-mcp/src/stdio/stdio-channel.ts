@@ -35,6 +35,8 @@ export class StdioChannel implements Channel {
   #errorOutput: ErrorOutput | undefined;
   #why: Error | undefined;
   #noise = 0;
+  /** Messages that are about to be written. */
+  #outgoing = "";
   #spoke = false;
 
   constructor(command: Command, settings: StdioSettings) {
@@ -85,8 +87,16 @@ export class StdioChannel implements Channel {
     if (this.#why || !stdin?.writable) throw this.#why ?? new ConnectionBrokenError("its process does not listen");
     if ("method" in message && message.method === "server/discover") this.puzzled = true;
     exchange?.sent();
-    stdin.write(`${JSON.stringify(message)}\n`);
+    if (this.#outgoing === "") process.nextTick(this.#flush);
+    this.#outgoing += `${JSON.stringify(message)}\n`;
   }
+
+  /** What one turn of the event loop has to say goes out in one piece: writing costs more than anything else here. */
+  readonly #flush = (): void => {
+    const text = this.#outgoing;
+    this.#outgoing = "";
+    this.#process?.stdin.write(text);
+  };
 
   /** Resolves when the process is gone. */
   async close(): Promise<void> {

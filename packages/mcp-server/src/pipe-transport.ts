@@ -1,0 +1,95 @@
+import type { Readable, Writable } from "node:stream";
+import { Lines, isMessage } from "@davpool/transport-mcp";
+import type { JSONRPCMessage, Transport } from "@modelcontextprotocol/server";
+
+/** The server's end of two pipes: a message a line. What one turn of the event loop has to say goes out in one piece. */
+export class PipeTransport implements Transport {
+  onmessage?: Transport["onmessage"];
+  onerror?: Transport["onerror"];
+  onclose?: Transport["onclose"];
+  /** Sees each message first, and returns true for one that nobody else need see. */
+  first: ((message: JSONRPCMessage) => boolean) | undefined;
+  readonly #input: Readable;
+  readonly #output: Writable;
+  readonly #lines: Lines;
+  #outgoing = "";
+  #written = Promise.withResolvers<void>();
+  #closed = false;
+
+  /** @param longest bytes of one message. */
+  constructor(input: Readable, output: Writable, longest: number) {
+    this.#input = input;
+    this.#output = output;
+    this.#lines = new Lines(longest);
+  }
+
+  start(): Promise<void> {
+    this.#input.on("data", this.#read);
+    this.#input.once("end", this.#end).once("close", this.#end);
+    this.#input.on("error", this.#failed);
+    this.#output.on("error", this.#failed);
+    return Promise.resolve();
+  }
+
+  send(message: JSONRPCMessage): Promise<void> {
+    return this.write(JSON.stringify(message));
+  }
+
+  /** @param line a message as JSON. */
+  write(line: string): Promise<void> {
+    if (this.#closed) return Promise.reject(new Error("The client has gone."));
+    if (this.#outgoing === "") {
+      this.#written = Promise.withResolvers();
+      process.nextTick(this.#flush);
+    }
+    this.#outgoing += `${line}\n`;
+    return this.#written.promise;
+  }
+
+  close(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    this.#closed = true;
+    this.#input.off("data", this.#read);
+    this.#input.pause();
+    this.onclose?.();
+    return Promise.resolve();
+  }
+
+  readonly #read = (chunk: Buffer): void => {
+    const lines = this.#lines.push(chunk);
+    if (!lines) {
+      this.onerror?.(new Error("The client sent a message that is too long."));
+      void this.close();
+      return;
+    }
+    for (const line of lines) this.#take(line);
+  };
+
+  #take(line: string): void {
+    if (line.trim() === "") return;
+    let message: unknown;
+    try {
+      message = JSON.parse(line);
+    } catch {
+      // What is no JSON is left out, as anything else than a message is.
+    }
+    if (!isMessage(message)) this.onerror?.(new Error("The client sent what is no message."));
+    else if (this.first?.(message) !== true) this.onmessage?.(message);
+  }
+
+  readonly #flush = (): void => {
+    const text = this.#outgoing;
+    const { resolve } = this.#written;
+    this.#outgoing = "";
+    if (this.#output.write(text)) resolve();
+    else this.#output.once("drain", resolve);
+  };
+
+  readonly #end = (): void => void this.close();
+
+  readonly #failed = (error: Error): void => {
+    if (this.#closed) return;
+    this.onerror?.(error);
+    void this.close();
+  };
+}
