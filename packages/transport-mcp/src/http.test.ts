@@ -184,6 +184,7 @@ describe("an answer that does not come", () => {
 
 test("a stream that breaks off is taken up where it was, if the server can do that", async () => {
   const seen: string[] = [];
+  let called: unknown;
   let resumed = () => {};
   const whenResumed = new Promise<void>((resolve) => (resumed = resolve));
   const listener = createServer((request, response) => {
@@ -197,10 +198,12 @@ test("a stream that breaks off is taken up where it was, if the server can do th
         response.end(JSON.stringify({ jsonrpc: "2.0", id, result }));
       } else if (method === "tools/call") {
         response.writeHead(200, { "content-type": "text/event-stream" });
+        called = id;
         response.end("id: 7\nretry: 100\ndata: \n\n");
       } else if (last !== undefined) {
         response.writeHead(200, { "content-type": "text/event-stream" });
-        response.end('data: {"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"late"}]}}\n\n');
+        const result = { content: [{ text: "late" }] };
+        response.end(`data: ${JSON.stringify({ jsonrpc: "2.0", id: called, result })}\n\n`);
         resumed();
       } else response.writeHead(request.method === "GET" ? 405 : 202).end();
     });

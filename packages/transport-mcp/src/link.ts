@@ -11,6 +11,7 @@ import {
   type PriorDiscovery,
   type StandardSchemaV1,
 } from "@modelcontextprotocol/client";
+import { Answers } from "./answers.ts";
 import type { Channel, Exchange, Said } from "./channel.ts";
 import { ConnectionBrokenError, InvalidRequestError, NotConnectedError, UnusableAnswerError } from "./errors.ts";
 import type { McpHost, UpstreamClient, UpstreamSession } from "./host.ts";
@@ -60,6 +61,7 @@ export class Link {
   readonly #settings: LinkSettings;
   readonly #host: UpstreamClient;
   readonly #questions: Questions;
+  readonly #answers: Answers;
   /** Oldest first. */
   readonly #running = new Map<Exchange, Running>();
   #begun = false;
@@ -77,6 +79,7 @@ export class Link {
     this.#channel = channel;
     this.#settings = settings;
     this.#host = host.client(this.#seen());
+    this.#answers = new Answers(channel);
     this.#questions = new Questions((answer) => channel.send(answer), log, session.serverId);
     this.#client = new Client(
       { name, version },
@@ -107,7 +110,10 @@ export class Link {
     await link.#client.connect(channel, { timeout: FOREVER, ...(known && { prior: known }) });
     const { onmessage } = channel;
     const entries = new ListEntries(settings.log, settings.session);
-    channel.onmessage = (message, extra) => onmessage?.(entries.checked(message), extra);
+    channel.onmessage = (message, extra) => {
+      const checked = entries.checked(message);
+      if (!link.#answers.take(checked)) onmessage?.(checked, extra);
+    };
     return link;
   }
 
@@ -253,6 +259,7 @@ export class Link {
       else await this.#listening.unsubscribe(uri, signal);
       return {};
     }
+    if (this.era === "legacy") return this.#answers.ask(method, params, signal, exchange);
     this.#channel.next = exchange;
     const answer = this.#client.request({ method, ...(params && { params }) }, ANYTHING, {
       signal,
