@@ -8,6 +8,8 @@ import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts"
 import { startHttpProcess } from "./testing/http-process.test-support.ts";
 import { runProgram } from "./testing/run-program.test-support.ts";
 
+/** The everything server does not end when its input does. */
+const QUICK = { type: "mcp", grace: "50ms" };
 const EVERYTHING = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/dist/index.js"));
 const INSPECTOR = createRequire(import.meta.url).resolve(
   "@modelcontextprotocol/inspector/clients/launcher/build/index.js",
@@ -85,7 +87,7 @@ describe.each(["stdio", "http"] as const)("through the gateway, the inspector ov
     await using inspector = await WAYS[way]({
       store: "memory",
       pools: {
-        everything: { transport: "mcp", servers: [{ serverId: "e", command }] },
+        everything: { transport: QUICK, servers: [{ serverId: "e", command }] },
         files: { transport: "webdav", servers: [{ serverId: "s1", url: dav.url }] },
       },
     });

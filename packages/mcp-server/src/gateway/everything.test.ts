@@ -12,6 +12,8 @@ import { FeatureClient, KINDS, type ClientKind } from "./testing/feature-client.
 import { FEATURES } from "./testing/features.test-support.ts";
 
 const PAGE = fileURLToPath(new URL("../../../../docs/gateway-features.md", import.meta.url));
+/** The everything server does not end when its input does. */
+const QUICK = { type: "mcp", grace: "50ms" };
 const EVERYTHING = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/dist/index.js"));
 const STDIO = [process.execPath, EVERYTHING, "stdio"] as const;
 
@@ -72,7 +74,7 @@ describe.each(["stdio", "http"] as const)("the everything server over %s", (over
     await using davpool = await startHttpProcess({
       store: "memory",
       pools: {
-        everything: { transport: "mcp", servers: [{ serverId: "e", ...server }] },
+        everything: { transport: QUICK, servers: [{ serverId: "e", ...server }] },
         files: { transport: "webdav", servers: [{ serverId: "f", url: dav.url }] },
       },
     });

@@ -8,6 +8,8 @@ import { BIN, temporaryFolder } from "../testing/davpool-process.test-support.ts
 import { FeatureClient, KINDS } from "./testing/feature-client.test-support.ts";
 import { FEATURES } from "./testing/features.test-support.ts";
 
+/** The everything server does not end when its input does. */
+const QUICK = { type: "mcp", grace: "50ms" };
 const EVERYTHING = fileURLToPath(import.meta.resolve("@modelcontextprotocol/server-everything/dist/index.js"));
 const COMMAND = [process.execPath, EVERYTHING, "stdio"] as const;
 
@@ -21,8 +23,8 @@ test.each(KINDS)(
       JSON.stringify({
         store: "memory",
         pools: {
-          everything: { transport: "mcp", servers: [{ serverId: "e", command: COMMAND }] },
-          more: { transport: "mcp", servers: [{ serverId: "m", command: COMMAND }] },
+          everything: { transport: QUICK, servers: [{ serverId: "e", command: COMMAND }] },
+          more: { transport: QUICK, servers: [{ serverId: "m", command: COMMAND }] },
         },
       }),
     );
