@@ -56,7 +56,7 @@ async function send(
     method,
     params: {
       ...params,
-      ...(!isEmpty(meta) && { _meta: meta }),
+      ...(meta && { _meta: meta }),
       ...(mcpReq.inputResponses && { inputResponses: mcpReq.inputResponses }),
       ...(typeof state === "string" && { requestState: state }),
     },
@@ -89,8 +89,4 @@ function tell({ context }: DownstreamCall, progress: McpProgress, progressToken:
     .notify({ method: "notifications/progress", params: { ...progress, progressToken } })
     // The client has gone, or has been answered meanwhile.
     .catch(() => {});
-}
-
-function isEmpty(fields: Fields): boolean {
-  return Object.keys(fields).length === 0;
 }

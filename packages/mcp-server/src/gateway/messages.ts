@@ -27,8 +27,9 @@ export interface Source {
 
 /** With a note of where it comes from. */
 export function withSource(params: Fields | undefined, { pool, serverId }: Source): Record<string, unknown> {
+  const source = { pool, server: serverId };
   const meta = params?.["_meta"] as Fields | undefined;
-  return { ...params, _meta: { ...meta, [SOURCE]: { pool, server: serverId } } };
+  return { ...params, _meta: meta ? { ...meta, [SOURCE]: source } : { [SOURCE]: source } };
 }
 
 /** What servers may ask for, and the capability with which a client says that it answers. */
@@ -45,9 +46,19 @@ const QUESTIONS: Readonly<Record<string, string>> = {
 export function capabilitiesOf(server: Server | undefined, context?: ServerContext): Fields {
   const said = (context?.mcpReq.envelope as Fields | undefined)?.[CLIENT_CAPABILITIES_META_KEY];
   const capabilities = (said as ClientCapabilities | undefined) ?? server?.getClientCapabilities();
-  const { sampling, elicitation, roots } = capabilities ?? {};
-  return { ...(sampling && { sampling }), ...(elicitation && { elicitation }), ...(roots && { roots }) };
+  if (!capabilities) return NONE;
+  let useful = known.get(capabilities);
+  if (!useful) {
+    const { sampling, elicitation, roots } = capabilities;
+    useful = { ...(sampling && { sampling }), ...(elicitation && { elicitation }), ...(roots && { roots }) };
+    known.set(capabilities, useful);
+  }
+  return useful;
 }
+
+const NONE: Fields = {};
+/** A client says the same for as long as it stays. */
+const known = new WeakMap<ClientCapabilities, Fields>();
 
 /** Whether a client with these capabilities answers it. */
 export function mayAsk(capabilities: Fields, method: string): boolean {
@@ -73,10 +84,11 @@ export function wouldHear(
   return LEVELS.indexOf(String(params?.["level"])) >= LEVELS.indexOf(level);
 }
 
-/** What goes along with a request to a server, beside its own parameters. */
-export function metaFor(context: ServerContext, level: string | undefined): Fields {
+/** What goes along with a request to a server, beside its own parameters; undefined for nothing. */
+export function metaFor({ mcpReq }: ServerContext, level: string | undefined): Fields | undefined {
+  if (!mcpReq._meta && level === undefined) return undefined;
   // Tokens of progress are the connection's own; so is the envelope, except what the client wants to be told.
-  const { progressToken: _token, ...rest } = (context.mcpReq._meta ?? {}) as Fields;
+  const { progressToken: _token, ...rest } = (mcpReq._meta ?? {}) as Fields;
   const { [CLIENT_CAPABILITIES_META_KEY]: _capabilities, ...meta } = rest;
   return level === undefined ? meta : { ...meta, [LOG_LEVEL_META_KEY]: level };
 }
