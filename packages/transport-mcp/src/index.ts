@@ -1,6 +1,6 @@
 export { isMessage } from "./message.ts";
 export { METHODS } from "./methods.ts";
-export { mcp, mcp as default, mcpWith } from "./plugin.ts";
+export { mcp, mcp as default } from "./plugin.ts";
 export {
   ConnectionBrokenError,
   InvalidRequestError,

@@ -126,42 +126,40 @@ declare module "@davpool/core" {
   }
 }
 
-/** The `mcp` transport, with a host that answers what servers ask and hears what they say of their own accord. */
-export function mcpWith(host: McpHost) {
-  return definePlugin({
-    kind: "transport",
-    name: "mcp",
-    options,
-    profile,
-    create(context, given) {
-      const duration = (written: string | number | undefined, otherwise: string) =>
-        milliseconds((written ?? otherwise) as "1s");
-      return mcpTransport({
-        settings: {
-          name: "davpool",
-          version,
-          startTimeout: duration(given.startTimeout, "60s"),
-          connectTimeout: duration(given.connectTimeout, "10s"),
-          probeTimeout: Math.max(1, duration(given.eraTimeout, "10s")),
-          grace: duration(given.grace, "2s"),
-          firstPause: duration(given.backoff, "500ms"),
-          longestPause: duration(given.longestBackoff, "30s"),
-          longestMessage: given.longestMessage ?? 8_388_608,
-        },
-        sessions: given.sessions ?? "auto",
-        maxProcesses: given.maxProcesses ?? 32,
-        legacyFor: duration(given.eraMemory, "10m"),
-        security: context.services.get(SECURITY),
-        secrets: { environment: context.services.get(ENVIRONMENT), baseDirectory: context.baseDirectory },
-        clock: context.clock,
-        log: context.log,
-        random: context.random,
-        pool: context.pool,
-        host: context.services.has(MCP_HOST) ? context.services.get(MCP_HOST) : host,
-      });
-    },
-  });
-}
+/** Nobody can be asked anything, and nobody hears what is said. */
+const nobody: McpHost = { client: () => ({ capabilities: {} }) };
 
-/** The `mcp` transport. Servers are told that nobody can be asked anything. */
-export const mcp = mcpWith({ client: () => ({ capabilities: {} }) });
+/** The `mcp` transport. A program that wants to be asked, and to hear, provides {@link MCP_HOST}. */
+export const mcp = definePlugin({
+  kind: "transport",
+  name: "mcp",
+  options,
+  profile,
+  create(context, given) {
+    const duration = (written: string | number | undefined, otherwise: string) =>
+      milliseconds((written ?? otherwise) as "1s");
+    return mcpTransport({
+      settings: {
+        name: "davpool",
+        version,
+        startTimeout: duration(given.startTimeout, "60s"),
+        connectTimeout: duration(given.connectTimeout, "10s"),
+        probeTimeout: Math.max(1, duration(given.eraTimeout, "10s")),
+        grace: duration(given.grace, "2s"),
+        firstPause: duration(given.backoff, "500ms"),
+        longestPause: duration(given.longestBackoff, "30s"),
+        longestMessage: given.longestMessage ?? 8_388_608,
+      },
+      sessions: given.sessions ?? "auto",
+      maxProcesses: given.maxProcesses ?? 32,
+      legacyFor: duration(given.eraMemory, "10m"),
+      security: context.services.get(SECURITY),
+      secrets: { environment: context.services.get(ENVIRONMENT), baseDirectory: context.baseDirectory },
+      clock: context.clock,
+      log: context.log,
+      random: context.random,
+      pool: context.pool,
+      host: context.services.has(MCP_HOST) ? context.services.get(MCP_HOST) : nobody,
+    });
+  },
+});

@@ -1,6 +1,6 @@
 import { corePlugins, resolveConfig, type AnyPlugin, type ResolvedConfig } from "@davpool/core";
 import type { McpHost } from "../host.ts";
-import { mcpWith } from "../plugin.ts";
+import { mcp } from "../plugin.ts";
 import { inTurn } from "./in-turn.ts";
 import { noStore } from "./no-store.ts";
 import type { McpServerInput, McpServerPoolOptions } from "./options.ts";
@@ -19,24 +19,27 @@ export const DEFAULTS = {
   listMaxAge: 60_000,
 } as const;
 
-export interface Told {
-  /** A server said something outside of requests. */
-  readonly event: (said: {
-    readonly serverId: string;
-    readonly method: string;
-    readonly params?: Readonly<Record<string, unknown>> | undefined;
-  }) => void;
-  /** A server has been offline for as long as the options allow. */
-  readonly giveUp: (serverId: string, error: unknown) => void;
+/** Something that a server said outside of requests. */
+export interface Said {
+  readonly serverId: string;
+  readonly method: string;
+  readonly params?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The configuration that the options stand for, checked as one from a file would be. @throws ConfigError */
-export async function configurationOf(options: McpServerPoolOptions, told: Told): Promise<ResolvedConfig> {
+/**
+ * The configuration that the options stand for, checked as one from a file would be.
+ * @param giveUp told of servers that have been offline for as long as the options allow.
+ * @throws ConfigError
+ */
+export async function configurationOf(
+  options: McpServerPoolOptions,
+  giveUp: (serverId: string, error: unknown) => void,
+): Promise<ResolvedConfig> {
   const given = { ...DEFAULTS, ...written(options) };
   const { strategy, plugins = [], baseDirectory = process.cwd(), reconnectAttempts = Infinity } = given;
   const finite = reconnectAttempts !== Infinity;
-  const probe = patientProbe({ ...given, reconnectAttempts, giveUp: told.giveUp });
-  const own: readonly AnyPlugin[] = [mcpWith(hostOf(told)), noStore, inTurn];
+  const probe = patientProbe({ ...given, reconnectAttempts, giveUp });
+  const own: readonly AnyPlugin[] = [mcp, noStore, inTurn];
   const queued = Math.max(given.deadline, given.queue?.taskTimeout ?? 0);
   return resolveConfig(
     {
@@ -90,11 +93,11 @@ export async function configurationOf(options: McpServerPoolOptions, told: Told)
 }
 
 /** Servers are told that nobody can be asked anything, and heard. */
-function hostOf(told: Told): McpHost {
+export function listeningHost(heard: (said: Said) => void): McpHost {
   return {
     client: ({ serverId }) => ({
       capabilities: {},
-      notified: (method, params) => told.event({ serverId, method, params }),
+      notified: (method, params) => heard({ serverId, method, params }),
     }),
   };
 }

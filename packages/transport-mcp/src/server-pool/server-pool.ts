@@ -14,7 +14,8 @@ import type { McpWire } from "../wire.ts";
 import type { Aggregated, Aggregation, McpBroadcastOptions } from "./aggregate.ts";
 import { Catalog, type ListKind } from "./catalog.ts";
 import { Circuits } from "./circuit.ts";
-import { DEFAULTS, configurationOf, profileOf } from "./configuration.ts";
+import { MCP_HOST } from "../host.ts";
+import { DEFAULTS, configurationOf, listeningHost, profileOf } from "./configuration.ts";
 import { Events, type McpServerPoolEvents } from "./events.ts";
 import { loadList } from "./load-list.ts";
 import { Metrics, percentage } from "./metrics.ts";
@@ -115,12 +116,10 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
 
   async #start(): Promise<void> {
     const { log, random, environment, signal, servers = [] } = this.#options;
-    const config = await configurationOf(this.#options, {
-      event: ({ serverId, method, params }) => {
-        this.#catalog.changed(serverId, method);
-        this.#reads?.heard(method, params);
-      },
-      giveUp: (serverId, error) => this.#giveUp(serverId, error),
+    const config = await configurationOf(this.#options, (serverId, error) => this.#giveUp(serverId, error));
+    const host = listeningHost(({ serverId, method, params }) => {
+      this.#catalog.changed(serverId, method);
+      this.#reads?.heard(method, params);
     });
     this.#open = await openPools(config, {
       clock: this.clock,
@@ -128,6 +127,7 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
       ...(random && { random }),
       ...(environment && { environment }),
       ...(signal && { signal }),
+      provide: (services) => services.provide(MCP_HOST, host),
     });
     this.#pool = [...this.#open.pools.values()][0] as Pool<McpWire>;
     for (const input of servers) this.#servers.set(input.serverId, { input, givenUp: false });

@@ -13,7 +13,8 @@ import { memoryStore } from "@davpool/store-memory";
 import { leastConnections } from "@davpool/strategy-least-connections";
 import { roundRobin } from "@davpool/strategy-round-robin";
 import type { McpHost } from "../host.ts";
-import { mcpWith } from "../plugin.ts";
+import { MCP_HOST } from "../host.ts";
+import { mcp } from "../plugin.ts";
 import type { McpResponse, McpWire } from "../wire.ts";
 
 /** What a server said outside of requests. */
@@ -70,7 +71,7 @@ export async function openPool(
     },
     {
       baseDirectory: process.cwd(),
-      plugins: [...corePlugins, mcpWith(host ?? listening(events)), memoryStore, roundRobin, leastConnections],
+      plugins: [...corePlugins, mcp, memoryStore, roundRobin, leastConnections],
     },
   );
   const clock = createManualClock();
@@ -86,6 +87,7 @@ export async function openPool(
     log,
     random: () => 0.5,
     environment: { PATH: process.env["PATH"], HOME: process.env["HOME"], ...environment },
+    provide: (services) => services.provide(MCP_HOST, host ?? listening(events)),
   });
   return {
     pool: open.pools.get("tools") as Pool<McpWire>,
