@@ -13,7 +13,6 @@ import { Gateway, type GatewaySetting } from "./gateway/gateway.ts";
 import type { ToolOffer } from "./gateway/offers.ts";
 import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
 import { fullAccess, refusal, type Access } from "./identity/access.ts";
-import type { Principal } from "./identity/principal.ts";
 import { PipeShortcuts } from "./pipe-shortcuts.ts";
 import type { PipeTransport } from "./pipe-transport.ts";
 import { accessOf, callerOf, isModern } from "./request-context.ts";
@@ -117,13 +116,11 @@ export class McpServers implements Disposable {
       clients,
       clock,
       log,
-      changes: {
-        listChanged: (list) => {
-          if (list === "tools") this.#lists = new WeakMap();
-          this.#listChanged(list);
-        },
-        resourceChanged: (uri) => this.#resourceChanged(uri),
+      listChanged: (list) => {
+        if (list === "tools") this.#lists = new WeakMap();
+        this.#listChanged(list);
       },
+      resourceChanged: (uri, concerns) => this.#resourceChanged(uri, concerns),
     });
     this.#gateway.apply(gateway);
     this.#resources = resources;
@@ -170,8 +167,7 @@ export class McpServers implements Disposable {
       {
         client: () => (this.#piped && isOf2025(this.#piped.server) ? this.#piped.server : undefined),
         list: () => this.listText(fullAccess),
-        tool: (name) =>
-          this.#tools.has(name) || this.#extensionTools.has(name) ? undefined : this.#gateway.tools.get(name),
+        tool: (name) => (this.#isOwn(name) ? undefined : this.#gateway.tools.get(name)),
         call: (tool, written, context) =>
           this.#gateway.callTool(tool, written, this.#downstream(context, connection())),
         observed: (context, tool, run) => observed(connection(), context, tool, run),
@@ -182,12 +178,14 @@ export class McpServers implements Disposable {
     this.#shortcuts = shortcuts;
   }
 
-  /** Hears of resources for a stream of 2026-07-28 that asks for it, until it is disposed of. */
-  listen(params: unknown, principal: Principal | undefined): Disposable {
-    const { notifications } = (params ?? {}) as { notifications?: { resourceSubscriptions?: unknown } };
-    const uris = notifications?.resourceSubscriptions;
-    const named = Array.isArray(uris) ? uris.filter((uri) => typeof uri === "string") : [];
-    return this.#gateway.listen(named, principal?.access ?? fullAccess, principal ? { principal: principal.name } : {});
+  /** Whether there is such a resource for the caller, as far as its address tells. */
+  hasResource(uri: string, access: Access): boolean {
+    return this.#gateway.hasResource(uri, access) || this.#resources.has(uri, access);
+  }
+
+  /** Hears of these resources, for a stream of 2026-07-28, until it is disposed of. */
+  listen(uris: readonly string[], access: Access): Disposable {
+    return this.#gateway.listen(uris, access);
   }
 
   /** A client's session has ended. */
@@ -350,12 +348,17 @@ export class McpServers implements Disposable {
     return list;
   }
 
+  /** Names of this server's own tools are nobody else's. */
+  #isOwn(name: string): boolean {
+    return this.#tools.has(name) || this.#extensionTools.has(name);
+  }
+
   #visible(access: Access): readonly Listing[] {
     const mine = [...this.#tools.values()].filter(
       (tool) => refusal(access, { tool: tool.name, pool: tool.pool, safe: tool.mayRead }) === undefined,
     );
     const theirs = [...this.#gateway.tools.values()].filter(
-      (offer) => !this.#tools.has(offer.name) && refusal(access, useOf(offer)) === undefined,
+      (offer) => !this.#isOwn(offer.name) && refusal(access, useOf(offer)) === undefined,
     );
     // What is not a pool's is for those who may do everything.
     const more = access === fullAccess ? this.#extensionTools.values() : [];
@@ -369,7 +372,7 @@ export class McpServers implements Disposable {
       return callTool(tool, written, context, connection.hosting, this.#log);
     const extra = access === fullAccess ? this.#extensionTools.get(name) : undefined;
     if (extra) return extra.run(written, context);
-    const offer = await this.#gateway.findTool(name);
+    const offer = this.#isOwn(name) ? undefined : await this.#gateway.findTool(name);
     if (offer && refusal(access, useOf(offer)) === undefined)
       // What it answers is its own affair, also as the protocol's own errors.
       return (await this.#gateway.callTool(offer, written, this.#downstream(context, connection))) as CallToolResult;
@@ -394,9 +397,10 @@ export class McpServers implements Disposable {
     for (const { server } of this.#live) this.#tell(server.notification({ method }));
   }
 
-  #resourceChanged(uri: string): void {
+  #resourceChanged(uri: string, concerns: (client: LastingClient) => boolean = () => true): void {
     for (const listener of this.#listeners) listener.resourceChanged(uri);
-    for (const { server, wanted } of this.#live) if (wanted.has(uri)) this.#tell(server.sendResourceUpdated({ uri }));
+    for (const client of this.#live)
+      if (client.wanted.has(uri) && concerns(client)) this.#tell(client.server.sendResourceUpdated({ uri }));
   }
 
   /** A client that has gone cannot be told, and need not be. */

@@ -3,6 +3,8 @@ export const HEADER_MISMATCH = -32_020;
 
 /** Schemas of tools say with it which arguments clients repeat in headers, where proxies can read them. */
 const KEYWORD = "x-mcp-header";
+/** What a header's name may be (RFC 9110 §5.6.2). */
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
 const ENCODED = /^=\?base64\?(.*)\?=$/s;
 const BASE64 = /^(?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/;
 
@@ -15,7 +17,8 @@ export interface MirroredParameter {
 export function mirroredParameters(schema: unknown, path: readonly string[] = []): readonly MirroredParameter[] {
   if (typeof schema !== "object" || schema === null) return [];
   const { [KEYWORD]: name, properties } = schema as Readonly<Record<string, unknown>>;
-  const own = typeof name === "string" && path.length > 0 ? [{ header: `Mcp-Param-${name}`, path }] : [];
+  const own =
+    typeof name === "string" && TOKEN.test(name) && path.length > 0 ? [{ header: `Mcp-Param-${name}`, path }] : [];
   const nested = typeof properties === "object" && properties !== null ? Object.entries(properties) : [];
   return [...own, ...nested.flatMap(([key, inner]) => mirroredParameters(inner, [...path, key]))];
 }

@@ -89,10 +89,20 @@ export class PipeShortcuts {
         this.#transport.onmessage?.(message);
       } else this.#answer(id, JSON.stringify(result));
     } catch (error) {
-      if (!controller.signal.aborted)
-        void this.#transport.send({ jsonrpc: "2.0", id, error: errorOf(error) }).catch(() => {});
+      if (!controller.signal.aborted) await this.#fail(id, error);
     } finally {
       this.#running.delete(id);
+    }
+  }
+
+  /** Never rejects. */
+  async #fail(id: RequestId, error: unknown): Promise<void> {
+    const { code, message, data } = errorOf(error);
+    try {
+      await this.#transport.send({ jsonrpc: "2.0", id, error: { code, message, ...(data !== undefined && { data }) } });
+    } catch {
+      // What a server adds to its error may be such that it cannot be passed on.
+      await this.#transport.send({ jsonrpc: "2.0", id, error: { code, message } }).catch(() => {});
     }
   }
 

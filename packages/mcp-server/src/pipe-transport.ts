@@ -2,7 +2,10 @@ import type { Readable, Writable } from "node:stream";
 import { Lines, isMessage } from "@davpool/transport-mcp";
 import type { JSONRPCMessage, Transport } from "@modelcontextprotocol/server";
 
-/** The server's end of two pipes: a message a line. What one turn of the event loop has to say goes out in one piece. */
+/**
+ * The server's end of two pipes: a message a line. What one turn of the event loop has to say goes out in one piece. When
+ * the client ends its side, what it has asked is answered all the same.
+ */
 export class PipeTransport implements Transport {
   onmessage?: Transport["onmessage"];
   onerror?: Transport["onerror"];
@@ -14,6 +17,8 @@ export class PipeTransport implements Transport {
   readonly #lines: Lines;
   #outgoing = "";
   #written = Promise.withResolvers<void>();
+  /** The client has to read first. */
+  #blocked = false;
   #closed = false;
 
   /** @param longest bytes of one message. */
@@ -25,14 +30,13 @@ export class PipeTransport implements Transport {
 
   start(): Promise<void> {
     this.#input.on("data", this.#read);
-    this.#input.once("end", this.#end).once("close", this.#end);
     this.#input.on("error", this.#failed);
     this.#output.on("error", this.#failed);
     return Promise.resolve();
   }
 
-  send(message: JSONRPCMessage): Promise<void> {
-    return this.write(JSON.stringify(message));
+  async send(message: JSONRPCMessage): Promise<void> {
+    await this.write(JSON.stringify(message));
   }
 
   /** @param line a message as JSON. */
@@ -40,7 +44,7 @@ export class PipeTransport implements Transport {
     if (this.#closed) return Promise.reject(new Error("The client has gone."));
     if (this.#outgoing === "") {
       this.#written = Promise.withResolvers();
-      process.nextTick(this.#flush);
+      if (!this.#blocked) process.nextTick(this.#flush);
     }
     this.#outgoing += `${line}\n`;
     return this.#written.promise;
@@ -73,19 +77,32 @@ export class PipeTransport implements Transport {
     } catch {
       // What is no JSON is left out, as anything else than a message is.
     }
-    if (!isMessage(message)) this.onerror?.(new Error("The client sent what is no message."));
-    else if (this.first?.(message) !== true) this.onmessage?.(message);
+    if (!isMessage(message)) {
+      this.onerror?.(new Error("The client sent what is no message."));
+      return;
+    }
+    try {
+      if (this.first?.(message) !== true) this.onmessage?.(message);
+    } catch (error) {
+      this.onerror?.(error as Error);
+    }
   }
 
   readonly #flush = (): void => {
     const text = this.#outgoing;
     const { resolve } = this.#written;
     this.#outgoing = "";
-    if (this.#output.write(text)) resolve();
-    else this.#output.once("drain", resolve);
+    if (text === "" || this.#output.write(text)) {
+      resolve();
+      return;
+    }
+    this.#blocked = true;
+    this.#output.once("drain", () => {
+      this.#blocked = false;
+      resolve();
+      this.#flush();
+    });
   };
-
-  readonly #end = (): void => void this.close();
 
   readonly #failed = (error: Error): void => {
     if (this.#closed) return;

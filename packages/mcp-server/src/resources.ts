@@ -47,6 +47,11 @@ export class PoolResources {
     return { contents: [{ uri, mimeType: TYPE, text: JSON.stringify(state) }] };
   }
 
+  has(uri: string, access: Access): boolean {
+    const name = uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : "";
+    return this.#pools.has(name) && access.allowsPool(name);
+  }
+
   /** @throws ProtocolError when there is no such resource for the caller. */
   check(uri: string, access: Access): void {
     this.#find(uri, access);

@@ -34,7 +34,12 @@ export interface Channel extends Transport {
 
 /** Hands on a message of the server. */
 export function deliver(channel: Channel, message: JSONRPCMessage, about?: Exchange): void {
-  if (!("method" in message) || channel.hear?.(message, about) !== true) channel.onmessage?.(message);
+  try {
+    if (!("method" in message) || channel.hear?.(message, about) !== true) channel.onmessage?.(message);
+  } catch (error) {
+    // Whatever a server says, nothing but its own request fails for it.
+    channel.onerror?.(error as Error);
+  }
 }
 
 /** A code that no server uses, for answers that a channel makes up to end a request. */

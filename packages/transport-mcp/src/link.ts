@@ -64,6 +64,8 @@ export class Link {
   readonly #answers: Answers;
   /** Oldest first. */
   readonly #running = new Map<Exchange, Running>();
+  /** A request ended without its answer: what the server asks from now on may be about that one. */
+  #abandoned = false;
   #begun = false;
   /** In the modern era, once it has begun. */
   #listening: Listening | undefined;
@@ -176,8 +178,11 @@ export class Link {
       return { result };
     } catch (error) {
       if (!(error instanceof ProtocolError) || exchange.failure) this.#questions.given(exchange);
-      // Whatever the reason for it is called, the server has nothing to do with it.
-      if (attempt.signal.aborted) throw error;
+      // Whatever the reason for it is called, the server has nothing to do with it, and may be at work on it still.
+      if (attempt.signal.aborted) {
+        this.#abandoned = true;
+        throw error;
+      }
       return await this.#meaning(error, exchange);
     } finally {
       if (token !== undefined) this.#listeners.delete(token);
@@ -321,7 +326,7 @@ export class Link {
   #likely(): Occasion {
     const running = [...this.#running.values()];
     // In a partition, whatever is under way is of one caller; where all share the session, only the only one is sure.
-    const sure = this.#settings.session.partition !== "" || running.length === 1;
+    const sure = this.#settings.session.partition !== "" || (running.length === 1 && !this.#abandoned);
     return {
       request: sure ? running.at(-1)?.request : undefined,
       attempts: running.map(({ attempt }) => attempt),

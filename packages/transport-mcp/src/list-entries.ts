@@ -1,4 +1,4 @@
-import type { Log } from "@davpool/core";
+import { describeError, type Log } from "@davpool/core";
 import { specTypeSchemas, type JSONRPCMessage } from "@modelcontextprotocol/client";
 
 const SCHEMAS = {
@@ -7,6 +7,8 @@ const SCHEMAS = {
   resources: specTypeSchemas.Resource,
   resourceTemplates: specTypeSchemas.ResourceTemplate,
 };
+/** Complaints about one session. */
+const MOST_TOLD = 100;
 const KINDS = Object.keys(SCHEMAS) as readonly (keyof typeof SCHEMAS)[];
 
 /**
@@ -28,28 +30,37 @@ export class ListEntries {
   checked(message: JSONRPCMessage): JSONRPCMessage {
     if (!("result" in message)) return message;
     const result = message.result as Readonly<Record<string, unknown>>;
+    let good: Readonly<Record<string, unknown>> = result;
     for (const kind of KINDS) {
       const entries = result[kind];
-      if (!Array.isArray(entries) || "content" in result) continue;
-      const good = entries.filter((entry) => this.#isGood(kind, entry));
-      return good.length === entries.length ? message : { ...message, result: { ...result, [kind]: good } };
+      if (!Array.isArray(entries)) continue;
+      const kept = entries.filter((entry) => this.#isGood(kind, entry));
+      if (kept.length < entries.length) good = { ...good, [kind]: kept };
     }
-    return message;
+    return good === result ? message : { ...message, result: good };
   }
 
   #isGood(kind: keyof typeof SCHEMAS, entry: unknown): boolean {
-    const { issues } = SCHEMAS[kind]["~standard"].validate(entry);
-    const [issue] = issues ?? [];
-    if (!issue) return true;
-    const name = String((entry as { readonly name?: unknown } | null)?.name).slice(0, 100);
-    if (!this.#told.has(`${kind} ${name}`))
-      this.#log.warn(`An entry of a server's list is not as the protocol has it, and is left out: ${issue.message}`, {
+    let problem: string | undefined;
+    try {
+      const [issue] = SCHEMAS[kind]["~standard"].validate(entry).issues ?? [];
+      if (!issue) return true;
+      const field = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+      problem = field === undefined || field === "" ? issue.message : `${field}: ${issue.message}`;
+    } catch (error) {
+      // One that is too deep to be looked at.
+      problem = describeError(error);
+    }
+    const written = (entry as { readonly name?: unknown } | null)?.name;
+    const name = typeof written === "string" ? written.slice(0, 100) : "?";
+    const told = `${kind} ${name}`;
+    if (!this.#told.has(told) && this.#told.size < MOST_TOLD)
+      this.#log.warn(`An entry of a server's list is not as the protocol has it, and is left out: ${problem}`, {
         ...this.#about,
         list: kind,
         name,
-        field: issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join("."),
       });
-    this.#told.add(`${kind} ${name}`);
+    this.#told.add(told);
     return false;
   }
 }

@@ -27,8 +27,11 @@ export interface PoolEars {
   listChanged(session: UpstreamSession, method: string): void;
   /** @param client undefined for everybody who wants to hear of it. */
   resourceUpdated(session: UpstreamSession, params: Fields, client: LastingClient | undefined): void;
-  /** What this client hears of, as the servers of the pool know it. */
-  originalUris(pool: string, wanted: Iterable<string>): readonly string[];
+  /**
+   * What a client wants to hear of, as the servers of the pool know it.
+   * @param client undefined for all that share a session.
+   */
+  originalUris(pool: string, client: LastingClient | undefined): readonly string[];
 }
 
 /**
@@ -104,14 +107,15 @@ export class Clients implements McpHost {
     const { partition, pool } = session;
     this.ears?.began(session);
     const client = this.#clientOf(partition);
+    // It may be the next one after a session that was lost: what was said in that must be said again.
+    if (client || partition === "")
+      for (const uri of this.ears?.originalUris(pool, client) ?? [])
+        this.#plumb(session, "resources/subscribe", { uri });
     if (!client) return;
+    if (client.level !== undefined) this.#setLevel(session, client.level);
     let sessions = this.#upstream.get(partition);
     if (!sessions) this.#upstream.set(partition, (sessions = new Set()));
     sessions.add(session);
-    // It may be the next one after a session that was lost: what was said in that must be said again.
-    if (client.level !== undefined) this.#setLevel(session, client.level);
-    for (const uri of this.ears?.originalUris(pool, client.wanted) ?? [])
-      this.#plumb(session, "resources/subscribe", { uri });
   }
 
   #setLevel(session: UpstreamSession, level: string): void {

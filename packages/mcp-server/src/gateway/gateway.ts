@@ -1,4 +1,4 @@
-import { describeError, type Caller, type Clock, type Log, type Pool } from "@davpool/core";
+import { describeError, type Clock, type Log, type Pool } from "@davpool/core";
 import type { ListKind, Listed, McpWire, UpstreamSession } from "@davpool/transport-mcp";
 import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
 import type { ChangeListener } from "../extension.ts";
@@ -38,8 +38,10 @@ export interface GatewayParts {
   readonly clients: Clients;
   readonly clock: Clock;
   readonly log: Log;
-  /** Told when lists and resources change. */
-  readonly changes: ChangeListener;
+  /** Told when a list has changed. */
+  readonly listChanged: ChangeListener["listChanged"];
+  /** Told when a resource has changed, with whom of those who want to know it concerns. */
+  readonly resourceChanged: (uri: string, concerns: (client: LastingClient) => boolean) => void;
 }
 
 /** Which pools there are, and how they appear. */
@@ -216,11 +218,14 @@ export class Gateway implements Disposable {
   }
 
   /** @throws ProtocolError for what is no address of the caller's pools. */
-  subscribe(uri: string, access: Access, call: DownstreamCall): Promise<Fields> {
+  async subscribe(uri: string, access: Access, call: DownstreamCall): Promise<Fields> {
     const { upstream, original, servers } = this.#resource(uri, access);
-    this.#subscriptions.add(upstream.name, original, call.caller.session ?? SOLE);
+    if (!call.client)
+      throw new ProtocolError(ProtocolErrorCode.InvalidRequest, "Whoever wants to hear of a resource needs a session.");
     const request = { method: "resources/subscribe" as const, params: { uri: original }, ...(servers && { servers }) };
-    return forward(upstream, request, call, this.#suspended);
+    const result = await forward(upstream, request, call, this.#suspended);
+    this.#subscriptions.add(upstream.name, original, call.caller.session ?? SOLE);
+    return result;
   }
 
   /** @throws ProtocolError for what is no address of the caller's pools. */
@@ -239,25 +244,30 @@ export class Gateway implements Disposable {
   }
 
   /**
-   * Hears of resources for a client of 2026-07-28, for as long as its stream is open. What is not there is left out.
-   * @param uris as clients know them.
+   * Hears of resources for a client of 2026-07-28, for as long as its stream is open: over the session that all share, as
+   * such a client has none that would last.
+   * @param uris as clients know them, of those that {@link Gateway.hasResource}.
    */
-  listen(uris: readonly string[], access: Access, caller: Caller): Disposable {
+  listen(uris: readonly string[], access: Access): Disposable {
     const found = uris.flatMap((uri) => this.#resolve(uri, access) ?? []);
-    const tell = (method: "resources/subscribe" | "resources/unsubscribe") => {
-      for (const { upstream, original } of found) {
-        const { name, pool } = upstream;
-        if (method === "resources/subscribe") this.#subscriptions.add(name, original, LISTENERS);
-        else if (!this.#subscriptions.remove(name, original, LISTENERS)) continue;
-        pool
-          .execute({ method, params: { uri: original } }, { caller })
-          .catch((error: unknown) =>
-            this.#parts.log.debug(`A server did not take note of ${method}: ${describeError(error)}`, { pool: name }),
-          );
-      }
+    const tell = ({ pool, name }: Upstream, method: "resources/subscribe" | "resources/unsubscribe", uri: string) => {
+      pool
+        .execute({ method, params: { uri } })
+        .catch((error: unknown) =>
+          this.#parts.log.debug(`A server did not take note of ${method}: ${describeError(error)}`, { pool: name }),
+        );
     };
-    tell("resources/subscribe");
-    return { [Symbol.dispose]: () => tell("resources/unsubscribe") };
+    for (const { upstream, original } of found) {
+      this.#subscriptions.add(upstream.name, original, LISTENERS);
+      tell(upstream, "resources/subscribe", original);
+    }
+    return {
+      [Symbol.dispose]: () => {
+        for (const { upstream, original } of found)
+          if (this.#subscriptions.remove(upstream.name, original, LISTENERS))
+            tell(upstream, "resources/unsubscribe", original);
+      },
+    };
   }
 
   /** @throws ProtocolError for a reference to what is not there for the caller. */
@@ -293,8 +303,13 @@ export class Gateway implements Disposable {
     const prompts = new Map<string, Offer>();
     for (const [name, upstream] of this.#upstreams) {
       const appearance = this.#appearances.get(name) as Appearance;
-      for (const tool of toolOffers(upstream, appearance, toolNames)) tools.set(tool.name, tool);
-      for (const [shown, prompt] of promptOffers(upstream, appearance, promptNames)) prompts.set(shown, prompt);
+      try {
+        for (const tool of toolOffers(upstream, appearance, toolNames)) tools.set(tool.name, tool);
+        for (const [shown, prompt] of promptOffers(upstream, appearance, promptNames)) prompts.set(shown, prompt);
+      } catch (error) {
+        // What one pool offers spoils no other's list.
+        this.#parts.log.error(`What a pool offers cannot be shown: ${describeError(error)}`, { pool: name });
+      }
     }
     return { tools, prompts };
   }
@@ -319,7 +334,7 @@ export class Gateway implements Disposable {
 
   #changed(kind: ListKind): void {
     this.#tables = undefined;
-    this.#parts.changes.listChanged(kind === "resourceTemplates" ? "resources" : kind);
+    this.#parts.listChanged(kind === "resourceTemplates" ? "resources" : kind);
   }
 
   #visible(access: Access): readonly (readonly [Upstream, Appearance])[] {
@@ -368,11 +383,15 @@ export class Gateway implements Disposable {
   }
 
   #ears(): PoolEars {
-    const { changes } = this.#parts;
     const addresses = (pool: string) => this.#appearances.get(pool)?.addresses ?? unchanged;
     const updated = (session: UpstreamSession, params: Fields, client: LastingClient | undefined) => {
       const uri = addresses(session.pool).shown(String(params["uri"]));
-      if (!client) return changes.resourceChanged(uri);
+      // What all share says nothing to those who have a session of their own.
+      if (!client)
+        return this.#parts.resourceChanged(uri, ({ server }) => {
+          const { sessionId } = server.transport ?? {};
+          return !this.#parts.clients.hasOwn(sessionId, session.pool);
+        });
       const notification = {
         method: "notifications/resources/updated",
         params: { ...withSource(params, session), uri },
@@ -384,9 +403,12 @@ export class Gateway implements Disposable {
       began: ({ pool, partition, serverId }) => {
         if (partition === "") this.#upstreams.get(pool)?.began(serverId);
       },
-      listChanged: ({ pool, serverId }, method) => void this.#upstreams.get(pool)?.notified(serverId, method),
+      listChanged: ({ pool, serverId }, method) => this.#upstreams.get(pool)?.notified(serverId, method),
       resourceUpdated: updated,
-      originalUris: (pool, wanted) => [...wanted].flatMap((uri) => addresses(pool).original(uri) ?? []),
+      originalUris: (pool, client) =>
+        client
+          ? [...client.wanted].flatMap((uri) => addresses(pool).original(uri) ?? [])
+          : this.#subscriptions.of(pool, LISTENERS),
     };
   }
 }

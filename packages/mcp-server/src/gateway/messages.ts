@@ -87,8 +87,11 @@ export function wouldHear(
 /** What goes along with a request to a server, beside its own parameters; undefined for nothing. */
 export function metaFor({ mcpReq }: ServerContext, level: string | undefined): Fields | undefined {
   if (!mcpReq._meta && level === undefined) return undefined;
-  // Tokens of progress are the connection's own; so is the envelope, except what the client wants to be told.
-  const { progressToken: _token, ...rest } = (mcpReq._meta ?? {}) as Fields;
-  const { [CLIENT_CAPABILITIES_META_KEY]: _capabilities, ...meta } = rest;
+  // Tokens of progress are the connection's own, and so is what the protocol itself writes there.
+  const meta = Object.fromEntries(
+    Object.entries(mcpReq._meta ?? {}).filter(([key]) => key !== "progressToken" && !key.startsWith(OWN)),
+  );
   return level === undefined ? meta : { ...meta, [LOG_LEVEL_META_KEY]: level };
 }
+
+const OWN = "io.modelcontextprotocol/";

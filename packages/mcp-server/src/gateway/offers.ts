@@ -41,10 +41,10 @@ export function toolOffers(
   return upstream.all("tools").flatMap((entry): readonly ToolOffer[] => {
     const original = String(entry["name"]);
     if (!wanted(original)) return [];
-    const name = names.take(prefix, settings.rename?.[original] ?? original);
+    const name = names.take(prefix, own(settings.rename, original) ?? original);
     // Tasks are an affair between a client and one server, and are not passed on.
     const { execution: _tasks, ...rest } = entry;
-    const description = settings.descriptions?.[original];
+    const description = own(settings.descriptions, original);
     const holders = upstream.holders("tools", original);
     return [
       {
@@ -83,4 +83,9 @@ export function templatesOf(upstream: Upstream, { addresses }: Appearance): read
     ...entry,
     uriTemplate: addresses.shown(String(entry["uriTemplate"])),
   }));
+}
+
+/** Servers choose names, and some of them are those of every object's own methods. */
+function own(table: Readonly<Record<string, string>> | undefined, name: string): string | undefined {
+  return table && Object.hasOwn(table, name) ? table[name] : undefined;
 }

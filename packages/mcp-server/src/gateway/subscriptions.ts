@@ -25,6 +25,14 @@ export class Subscriptions {
     return true;
   }
 
+  /** What they want to hear of, of this pool. */
+  of(pool: string, who: string | symbol): readonly string[] {
+    return [...this.#listeners].flatMap(([key, listeners]) => {
+      const [name, uri = ""] = JSON.parse(key) as string[];
+      return name === pool && listeners.has(who) ? uri : [];
+    });
+  }
+
   /** A session has ended. */
   forget(session: string): void {
     for (const [key, listeners] of this.#listeners) {

@@ -5,8 +5,8 @@ import { ANSWER_TIME, type Fields } from "./messages.ts";
 
 /** So begin the states that are this gateway's own, and mean nothing to servers. */
 const MARK = "davpool:";
-/** Calls that may wait at one time. */
-const MOST = 1_000;
+/** Calls of one principal that may wait at one time. */
+const MOST = 100;
 
 interface Question {
   readonly method: string;
@@ -16,7 +16,7 @@ interface Question {
 
 /** A call that waits for its client: to a server of the older era, which asks by requests. */
 export class SuspendedCall {
-  readonly #principal: string | undefined;
+  readonly principal: string | undefined;
   readonly #questions = new Map<string, Question>();
   readonly #controller = new AbortController();
   #asked = Promise.withResolvers<"asked">();
@@ -25,7 +25,7 @@ export class SuspendedCall {
   result!: Promise<Fields>;
 
   constructor(principal: string | undefined) {
-    this.#principal = principal;
+    this.principal = principal;
   }
 
   /** Ends the call at the server. */
@@ -49,7 +49,7 @@ export class SuspendedCall {
     });
 
   isOf(principal: string | undefined): boolean {
-    return this.#principal === principal;
+    return this.principal === principal;
   }
 
   /** What the client answered. What it left out is asked again. */
@@ -109,8 +109,8 @@ export class SuspendedCalls {
 
   /** @returns the state with which the client takes it up again. */
   keep(call: SuspendedCall): string {
-    const [oldest] = this.#waiting.keys();
-    if (this.#waiting.size >= MOST && oldest !== undefined) this.#take(oldest)?.abandon();
+    const own = [...this.#waiting].filter(([, waiting]) => waiting.call.isOf(call.principal));
+    if (own.length >= MOST) this.#take(own[0]?.[0] ?? "")?.abandon();
     const state = MARK + randomUUID();
     const limit = this.#clock.after(ANSWER_TIME, () => this.#take(state)?.abandon(), { background: true });
     this.#waiting.set(state, { call, limit });

@@ -1,6 +1,8 @@
-import { describeError, type Clock, type Log, type Pool } from "@davpool/core";
+import { describeError, sleep, type Clock, type Log, type Pool } from "@davpool/core";
 import { Catalog, LISTS, loadList, type ListKind, type Listed, type McpWire } from "@davpool/transport-mcp";
 
+/** Milliseconds between two looks at lists of which servers say that they have changed. */
+const REST = 500;
 const KINDS = Object.keys(LISTS) as readonly ListKind[];
 
 export interface UpstreamParts {
@@ -24,10 +26,16 @@ export class Upstream implements Disposable {
   readonly #log: Log;
   readonly #changed: (kind: ListKind) => void;
   #changes = 0;
+  readonly #clock: Clock;
+  /** What servers said since it was last heeded. */
+  readonly #said = new Set<string>();
+  #heeding = false;
+  readonly #closed = new AbortController();
 
   constructor({ pool, clock, log, changed }: UpstreamParts) {
     this.pool = pool;
     this.#log = log;
+    this.#clock = clock;
     this.#changed = (kind) => {
       this.#changes++;
       changed(kind);
@@ -79,16 +87,33 @@ export class Upstream implements Disposable {
   }
 
   /** A server said something about its lists. */
-  async notified(serverId: string, method: string): Promise<void> {
-    const before = this.#changes;
-    this.#catalog.changed(serverId, method);
-    await this.look();
-    if (this.#changes !== before) return;
-    // It said so, although the list is what it was.
-    for (const kind of KINDS) if (LISTS[kind].changed === method && kind !== "resourceTemplates") this.#changed(kind);
+  notified(serverId: string, method: string): void {
+    this.#said.add(JSON.stringify([serverId, method]));
+    if (this.#heeding) return;
+    this.#heeding = true;
+    void this.#heed().finally(() => (this.#heeding = false));
+  }
+
+  /** Once for all that was said meanwhile, and not without end: some servers say so whenever they are asked. */
+  async #heed(): Promise<void> {
+    while (this.#said.size > 0) {
+      const said = [...this.#said].map((one) => JSON.parse(one) as [string, string]);
+      this.#said.clear();
+      const before = this.#changes;
+      for (const [serverId, method] of said) this.#catalog.changed(serverId, method);
+      await this.look();
+      const methods = new Set<string>(said.map(([, method]) => method));
+      // They said so, although the lists are what they were.
+      if (this.#changes === before)
+        for (const kind of KINDS)
+          if (methods.has(LISTS[kind].changed) && kind !== "resourceTemplates") this.#changed(kind);
+      await sleep(this.#clock, REST, { signal: this.#closed.signal, background: true });
+      if (this.#closed.signal.aborted) return;
+    }
   }
 
   [Symbol.dispose](): void {
+    this.#closed.abort();
     for (const watch of this.#watches) watch[Symbol.dispose]();
   }
 

@@ -142,8 +142,12 @@ export class McpEndpoint implements AsyncDisposable {
     // What calls itself current is looked at there; what names a session is of 2025.
     const current = request.headers.get("mcp-protocol-version") === CURRENT_PROTOCOL;
     const id = current ? null : request.headers.get("mcp-session-id");
-    if (current || (id === null && !(await isLegacyRequest(request, body))))
-      return this.#mismatch(exchange, principal) ?? this.#answerCurrent(exchange, options, principal, response);
+    if (current || (id === null && !(await isLegacyRequest(request, body)))) {
+      const { method, params } = (body ?? {}) as ListenRequest;
+      if (method === "subscriptions/listen" && typeof params === "object")
+        return this.#listen(exchange, auth, principal, response);
+      return this.#mismatch(exchange, principal) ?? this.#current.fetch(request, options);
+    }
     if (id !== null) {
       const session = sessions.find(id, principal?.name);
       // Somebody else's is not there either.
@@ -205,16 +209,25 @@ export class McpEndpoint implements AsyncDisposable {
     );
   }
 
-  async #answerCurrent(
+  /** A stream of news of 2026-07-28: of those resources only that are there for the caller. */
+  async #listen(
     { request, body }: Exchange,
-    options: Parameters<McpHttpHandler["fetch"]>[1],
+    auth: AuthInfo | undefined,
     principal: Principal | undefined,
     response: ServerResponse,
   ): Promise<Response> {
-    const answer = await this.#current.fetch(request, options);
-    const { method, params } = (body ?? {}) as { method?: unknown; params?: unknown };
-    if (method === "subscriptions/listen" && answer.ok && !response.closed) {
-      const listening = this.#parts.servers.listen(params, principal);
+    const { servers } = this.#parts;
+    const access = principal?.access ?? fullAccess;
+    const { params, ...rest } = body as ListenRequest;
+    const wanted = params?.notifications?.resourceSubscriptions;
+    const uris = Array.isArray(wanted)
+      ? wanted.filter((uri) => typeof uri === "string" && servers.hasResource(uri, access))
+      : [];
+    const notifications = { ...params?.notifications, ...(Array.isArray(wanted) && { resourceSubscriptions: uris }) };
+    const parsedBody = { ...rest, params: { ...params, ...(params?.notifications && { notifications }) } };
+    const answer = await this.#current.fetch(request, { parsedBody, ...(auth && { authInfo: auth }) });
+    if (answer.ok && !response.closed) {
+      const listening = servers.listen(uris as readonly string[], access);
       response.once("close", () => listening[Symbol.dispose]());
     }
     return answer;
@@ -246,6 +259,11 @@ export class McpEndpoint implements AsyncDisposable {
     });
     return run();
   }
+}
+
+interface ListenRequest {
+  readonly method?: unknown;
+  readonly params?: { readonly notifications?: { readonly resourceSubscriptions?: unknown } | null } | null;
 }
 
 interface ListRequest {

@@ -104,9 +104,9 @@ export class Catalog {
 
   /** Asks the servers whose list is unknown or has changed. Resolves when nobody is being asked any more. */
   async look(kind: ListKind): Promise<void> {
-    for (;;) {
+    // What changes while it is loaded is loaded again, once: some servers say so whenever they are asked.
+    for (let round = 0; round < 2; round++) {
       this.#refresh(kind, this.#parts.maxAge);
-      // What changes while it is loaded is loaded again.
       const loading = [...this.#of(kind).values()].flatMap((list) => list.loading ?? []);
       if (loading.length === 0) return;
       await Promise.all(loading);
@@ -207,11 +207,11 @@ export class Catalog {
       // It may have been forgotten meanwhile.
       if (this.#of(kind).get(serverId) !== list) return;
       const same = isDeepStrictEqual(list.entries, entries);
+      if (!same) this.#replace(kind, serverId, entries);
       list.entries = entries;
       list.loadedAt = list.triedAt;
       list.problem = undefined;
       if (same) return;
-      this.#replace(kind, serverId, entries);
       this.#parts.changed?.(kind);
     } catch (error) {
       list.stale = true;

@@ -99,22 +99,6 @@ export const FEATURES: readonly Feature[] = [
     },
   },
   {
-    name: "cancellation",
-    run: async (client, prefix) => {
-      const controller = new AbortController();
-      const call = client.call(
-        `${prefix}trigger-long-running-operation`,
-        { duration: 30, steps: 300 },
-        { signal: controller.signal, onprogress: () => controller.abort(new Error("enough")) },
-      );
-      const outcome = await call.then(
-        () => "answered",
-        () => "cancelled",
-      );
-      return [outcome, plain(await client.call(`${prefix}echo`, { message: "still here" }), prefix)];
-    },
-  },
-  {
     name: "sampling",
     run: async (client, prefix) => {
       const result = await client.call(`${prefix}trigger-sampling-request`, { prompt: "why", maxTokens: 10 });
@@ -232,5 +216,22 @@ export const FEATURES: readonly Feature[] = [
         () => "read",
         (error: unknown) => (error as { code: number }).code,
       ),
+  },
+  // The last: what a server that all share asks after a call was given up might be about that one.
+  {
+    name: "cancellation",
+    run: async (client, prefix) => {
+      const controller = new AbortController();
+      const call = client.call(
+        `${prefix}trigger-long-running-operation`,
+        { duration: 30, steps: 300 },
+        { signal: controller.signal, onprogress: () => controller.abort(new Error("enough")) },
+      );
+      const outcome = await call.then(
+        () => "answered",
+        () => "cancelled",
+      );
+      return [outcome, plain(await client.call(`${prefix}echo`, { message: "still here" }), prefix)];
+    },
   },
 ];
