@@ -1,4 +1,4 @@
-import { describeError, type Log } from "@davpool/core";
+import type { Log } from "@davpool/core";
 import { specTypeSchemas, type JSONRPCMessage } from "@modelcontextprotocol/client";
 
 const SCHEMAS = {
@@ -41,16 +41,8 @@ export class ListEntries {
   }
 
   #isGood(kind: keyof typeof SCHEMAS, entry: unknown): boolean {
-    let problem: string | undefined;
-    try {
-      const [issue] = SCHEMAS[kind]["~standard"].validate(entry).issues ?? [];
-      if (!issue) return true;
-      const field = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
-      problem = field === undefined || field === "" ? issue.message : `${field}: ${issue.message}`;
-    } catch (error) {
-      // One that is too deep to be looked at.
-      problem = describeError(error);
-    }
+    const problem = problemOf(kind, entry);
+    if (problem === undefined) return true;
     const written = (entry as { readonly name?: unknown } | null)?.name;
     const name = typeof written === "string" ? written.slice(0, 100) : "?";
     const told = `${kind} ${name}`;
@@ -63,4 +55,18 @@ export class ListEntries {
     this.#told.add(told);
     return false;
   }
+}
+
+/** What is wrong with an entry; undefined when it is as the protocol has it. */
+function problemOf(kind: keyof typeof SCHEMAS, entry: unknown): string | undefined {
+  const checked = SCHEMAS[kind]["~standard"].validate(entry);
+  if (checked instanceof Promise) {
+    // What cannot be looked at once is tried again later by the schema, and fails then as well.
+    checked.catch(() => {});
+    return "it is too deep to be looked at";
+  }
+  const [issue] = checked.issues ?? [];
+  if (!issue) return undefined;
+  const field = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");
+  return field === undefined || field === "" ? issue.message : `${field}: ${issue.message}`;
 }

@@ -46,6 +46,16 @@ export function protocolErrorOf(error: unknown, pool: string): unknown {
 
 /** The server's own data, with a note of which it was where there is room for one. */
 function withSource(data: unknown, source: Fields): unknown {
-  if (data === undefined) return { [SOURCE]: source };
+  if (data === undefined || !canBeWritten(data)) return { [SOURCE]: source };
   return typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data, [SOURCE]: source } : data;
+}
+
+/** What is nested too deeply can be read, and not written again. */
+function canBeWritten(data: unknown): boolean {
+  try {
+    JSON.stringify(data);
+    return true;
+  } catch {
+    return false;
+  }
 }
