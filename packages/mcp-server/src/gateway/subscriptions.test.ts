@@ -1,5 +1,6 @@
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
 import { expect, test } from "vitest";
+import { createToken } from "../identity/index.ts";
 import { startHttpServer } from "../testing/http-server.test-support.ts";
 import { FeatureClient } from "./testing/feature-client.test-support.ts";
 import { startStatefulServer } from "./testing/stateful-server.test-support.ts";
@@ -35,6 +36,46 @@ test("a client of 2026-07-28 hears of the resources that its stream asks for, an
   await unsubscribed;
   expect(one.heard.filter(({ method }) => method === "notifications/resources/updated")).toHaveLength(1);
   expect(other.heard.filter(({ method }) => method === "notifications/resources/updated")).toHaveLength(0);
+});
+
+test("nobody hears of resources of a pool that is not theirs", async () => {
+  await using server = await startStatefulServer();
+  const [alice, bob] = [createToken(), createToken()];
+  const pool = { transport: "mcp", servers: [{ serverId: "s", url: server.url }] };
+  await using davpool = await startHttpServer(
+    {
+      pools: { a: pool, b: pool },
+      identity: {
+        tokens: [
+          { principal: "alice", hash: alice.hash, scopes: ["a"] },
+          { principal: "bob", hash: bob.hash, scopes: ["b"] },
+        ],
+        scopes: { a: { pools: ["a"] }, b: { pools: ["b"] } },
+      },
+    },
+    { systemTime: true },
+  );
+  const connect = (token: string) => {
+    const requestInit = { headers: { authorization: `Bearer ${token}` } };
+    return FeatureClient.connect(
+      "2.x, 2026-07-28",
+      new StreamableHTTPClientTransport(new URL(davpool.url), { requestInit }),
+    );
+  };
+  await using hers = await connect(alice.token);
+  await using his = await connect(bob.token);
+  const uris = { resourceSubscriptions: ["a+state:///x", "b+state:///x"] };
+  const subscribed = server.subscribed("state:///x");
+  await Promise.all([hers.client.listen(uris), his.client.listen(uris)]);
+  await subscribed;
+  await server.updated("state:///x");
+  expect(await hers.hears("notifications/resources/updated")).toMatchObject({ uri: "a+state:///x" });
+  expect(await his.hears("notifications/resources/updated")).toMatchObject({ uri: "b+state:///x" });
+  for (const [client, other] of [
+    [hers, "b+state:///x"],
+    [his, "a+state:///x"],
+  ] as const)
+    expect(JSON.stringify(client.heard)).not.toContain(other);
 });
 
 test("what is shared is given up by the last one only", () => {

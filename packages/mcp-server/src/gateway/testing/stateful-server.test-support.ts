@@ -72,11 +72,14 @@ export interface StatefulHttpServer extends AsyncDisposable {
   /** Resolves when somebody subscribes to this resource. */
   subscribed(uri: string): Promise<void>;
   unsubscribed(uri: string): Promise<void>;
+  /** Tells everybody that it has changed. */
+  updated(uri: string): Promise<void>;
 }
 
 /** Serves as many sessions as are opened, in this process. */
 export async function startStatefulServer(): Promise<StatefulHttpServer> {
   const sessions = new Map<string, WebStandardStreamableHTTPServerTransport>();
+  const servers = new Set<Server>();
   const waiting = new Map<string, () => void>();
   const hears = (what: string) => new Promise<void>((resolve) => void waiting.set(what, resolve));
   const answer = async (request: Request): Promise<Response> => {
@@ -87,7 +90,9 @@ export async function startStatefulServer(): Promise<StatefulHttpServer> {
       onsessioninitialized: (opened) => void sessions.set(opened, transport),
       onsessionclosed: (closed) => void sessions.delete(closed ?? ""),
     });
-    await statefulServer((what) => waiting.get(what)?.()).connect(transport);
+    const server = statefulServer((what) => waiting.get(what)?.());
+    servers.add(server);
+    await server.connect(transport);
     return transport.handleRequest(request);
   };
   const listener = getRequestListener(answer, { overrideGlobalObjects: false });
@@ -98,6 +103,9 @@ export async function startStatefulServer(): Promise<StatefulHttpServer> {
     sessions,
     subscribed: (uri) => hears(`subscribe ${uri}`),
     unsubscribed: (uri) => hears(`unsubscribe ${uri}`),
+    async updated(uri) {
+      await Promise.all([...servers].map((server) => server.sendResourceUpdated({ uri })));
+    },
     async [Symbol.asyncDispose]() {
       for (const transport of sessions.values()) await transport.close();
       web.closeAllConnections();
