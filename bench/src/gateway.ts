@@ -159,6 +159,8 @@ function calls({ name, pid, ask }: Connection): Subject {
  */
 async function lists({ name, pid, ask }: Connection): Promise<Subject> {
   const list = () => ask("tools/list", {});
+  // The first one may come before all is known, and then comes in another way.
+  await list();
   const first = await list();
   const { result } = JSON.parse(first.slice(first.indexOf("{"), first.lastIndexOf("}") + 1)) as {
     result?: { readonly tools: unknown };
