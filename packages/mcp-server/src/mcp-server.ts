@@ -168,6 +168,7 @@ export class McpServers implements Disposable {
         client: () => (this.#piped && isOf2025(this.#piped.server) ? this.#piped.server : undefined),
         list: () => this.listText(fullAccess),
         tool: (name) => (this.#isOwn(name) ? undefined : this.#gateway.tools.get(name)),
+        listen: (uris) => this.listen(uris, fullAccess),
         call: (tool, written, context) =>
           this.#gateway.callTool(tool, written, this.#downstream(context, connection())),
         observed: (context, tool, run) => observed(connection(), context, tool, run),

@@ -12,6 +12,8 @@ export interface Answers {
   tool(name: string): ToolOffer | undefined;
   /** Calls it. The result is the server's own, as the protocol has it. */
   call(tool: ToolOffer, written: unknown, context: ServerContext): Promise<object>;
+  /** Hears of these resources until it is disposed of. */
+  listen(uris: readonly string[]): Disposable;
   /** Called around each of both, for telemetry. */
   observed<T>(context: ServerContext, tool: string | undefined, run: () => T | Promise<T>): Promise<T>;
 }
@@ -24,6 +26,9 @@ interface CallParameters {
   readonly _meta?: ServerContext["mcpReq"]["_meta"];
 }
 
+/** Streams of news that one client has use for. */
+const MOST_STREAMS = 100;
+
 /**
  * Answers lists of tools and calls of other servers' tools right where they come in. The protocol's machinery looks twice
  * at everything that passes, which costs as much as passing it on; here it is neither this server's question nor its answer.
@@ -32,6 +37,8 @@ export class PipeShortcuts {
   readonly #answers: Answers;
   readonly #transport: PipeTransport;
   readonly #running = new Map<RequestId, AbortController>();
+  /** Streams of news that are open. */
+  readonly #listening = new Map<RequestId, Disposable>();
   /** First results that ask for more, which the machinery knows how to get from the client. */
   readonly #unfinished = new Map<RequestId, object>();
 
@@ -42,7 +49,9 @@ export class PipeShortcuts {
 
   /** @returns false for a message that the machinery must see. */
   readonly take = (message: JSONRPCMessage): boolean => {
-    if (!("method" in message) || !this.#answers.client()) return false;
+    if (!("method" in message)) return false;
+    this.#listen(message);
+    if (!this.#answers.client()) return false;
     const params = (message.params ?? {}) as CallParameters;
     if (!("id" in message)) return message.method === "notifications/cancelled" && this.#cancelled(params.requestId);
     if (message.method === "tools/list") return params.cursor === undefined && this.#list(message);
@@ -61,6 +70,21 @@ export class PipeShortcuts {
     const result = this.#unfinished.get(id);
     this.#unfinished.delete(id);
     return result;
+  }
+
+  /** The machinery opens and ends streams of news (2026-07-28), and tells nobody which resources they are about. */
+  #listen({ method, params, ...rest }: Extract<JSONRPCMessage, { method: string }>): void {
+    if (method === "notifications/cancelled") {
+      const id = (params as { readonly requestId?: RequestId } | undefined)?.requestId;
+      if (id === undefined) return;
+      this.#listening.get(id)?.[Symbol.dispose]();
+      this.#listening.delete(id);
+    }
+    if (method !== "subscriptions/listen" || !("id" in rest) || this.#listening.has(rest.id)) return;
+    const { notifications } = (params ?? {}) as { notifications?: { resourceSubscriptions?: unknown } | null };
+    const uris = notifications?.resourceSubscriptions;
+    if (!Array.isArray(uris) || this.#listening.size >= MOST_STREAMS) return;
+    this.#listening.set(rest.id, this.#answers.listen(uris.filter((uri) => typeof uri === "string")));
   }
 
   #list(message: JSONRPCRequest): boolean {

@@ -1,6 +1,10 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/client";
+import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect, test } from "vitest";
 import { createToken } from "../identity/index.ts";
+import { BIN, temporaryFolder } from "../testing/davpool-process.test-support.ts";
 import { startHttpServer } from "../testing/http-server.test-support.ts";
 import { FeatureClient } from "./testing/feature-client.test-support.ts";
 import { startStatefulServer } from "./testing/stateful-server.test-support.ts";
@@ -76,6 +80,29 @@ test("nobody hears of resources of a pool that is not theirs", async () => {
     [his, "a+state:///x"],
   ] as const)
     expect(JSON.stringify(client.heard)).not.toContain(other);
+});
+
+test("a client of 2026-07-28 over pipes hears of them as well", async () => {
+  await using server = await startStatefulServer();
+  await using folder = await temporaryFolder();
+  await writeFile(
+    join(folder.path, "davpool.config.json"),
+    JSON.stringify({
+      store: "memory",
+      pools: { a: { transport: "mcp", servers: [{ serverId: "s", url: server.url }] } },
+    }),
+  );
+  const parameters = { command: process.execPath, args: [BIN, "serve"], cwd: folder.path, stderr: "ignore" as const };
+  await using client = await FeatureClient.connect("2.x, 2026-07-28", new StdioClientTransport(parameters));
+  await client.client.listTools();
+  const subscribed = server.subscribed("state:///x");
+  const stream = await client.client.listen({ resourceSubscriptions: ["state:///x"] });
+  await subscribed;
+  await server.updated("state:///x");
+  expect(await client.hears("notifications/resources/updated")).toMatchObject({ uri: "state:///x" });
+  const unsubscribed = server.unsubscribed("state:///x");
+  await stream.close();
+  await unsubscribed;
 });
 
 test("what is shared is given up by the last one only", () => {

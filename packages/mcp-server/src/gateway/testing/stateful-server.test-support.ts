@@ -104,7 +104,8 @@ export async function startStatefulServer(): Promise<StatefulHttpServer> {
     subscribed: (uri) => hears(`subscribe ${uri}`),
     unsubscribed: (uri) => hears(`unsubscribe ${uri}`),
     async updated(uri) {
-      await Promise.all([...servers].map((server) => server.sendResourceUpdated({ uri })));
+      const connected = [...servers].filter(({ transport }) => transport !== undefined);
+      await Promise.all(connected.map((server) => server.sendResourceUpdated({ uri })));
     },
     async [Symbol.asyncDispose]() {
       for (const transport of sessions.values()) await transport.close();
