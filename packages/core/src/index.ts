@@ -39,6 +39,8 @@ export { defaultFailoverPolicy } from "./failover/default-policy.ts";
 export { AddressGuard, hostOf, isLoopback } from "./security/address-guard.ts";
 export { openPools } from "./pool/open-pools.ts";
 export type { OpenOptions, OpenPools, Provider } from "./pool/open-pools.ts";
+export { Deadlines } from "./time/deadlines.ts";
+export type { Timed } from "./time/deadlines.ts";
 export { DurationSchema, milliseconds } from "./time/duration.ts";
 export type { Duration } from "./time/duration.ts";
 export { createManualClock } from "./time/manual-clock.ts";

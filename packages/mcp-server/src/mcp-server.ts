@@ -31,6 +31,8 @@ const ABOUT_SERVERS =
 export interface Hosting extends CallRules {
   /** `pipe` is standard input and output, `tcp` is HTTP. */
   readonly transport: "pipe" | "tcp";
+  /** What a call gives, or has given so far, that began where it came in and is handed over now. */
+  readonly begun?: (context: ServerContext) => Promise<object> | object | undefined;
 }
 
 /** What changes when the configuration does. */
@@ -98,7 +100,6 @@ export class McpServers implements Disposable {
   readonly #clients: Clients;
   /** The connection over pipes, of which there is one at most. */
   #piped: ClientConnection | undefined;
-  #shortcuts: PipeShortcuts | undefined;
   readonly #gateway: Gateway;
   /** Those that stay, and can be told of changes. */
   readonly #live = new Set<LastingClient>();
@@ -160,8 +161,16 @@ export class McpServers implements Disposable {
     return this.#text.json;
   }
 
+  /** The tool of this server's own that has this name for the caller. */
+  ownTool(name: string, access: Access): Tool | undefined {
+    const tool = this.#tools.get(name);
+    return tool && refusal(access, { tool: name, pool: tool.pool, safe: tool.mayRead }) === undefined
+      ? tool
+      : undefined;
+  }
+
   /** Answers what it can where it comes in, for the one client at the other end of these pipes. */
-  shorten(transport: PipeTransport): void {
+  shorten(transport: PipeTransport): PipeShortcuts {
     const connection = () => this.#piped as ClientConnection;
     const shortcuts = new PipeShortcuts(
       {
@@ -176,7 +185,7 @@ export class McpServers implements Disposable {
       transport,
     );
     transport.first = shortcuts.take;
-    this.#shortcuts = shortcuts;
+    return shortcuts;
   }
 
   /** Whether there is such a resource for the caller, as far as its address tells. */
@@ -241,7 +250,7 @@ export class McpServers implements Disposable {
     server.setRequestHandler("tools/call", ({ params }, context) => {
       const { name } = params;
       const known = this.#tools.has(name) || gateway.tools.has(name) || this.#extensionTools.has(name);
-      const begun = this.#shortcuts?.unfinished(context.mcpReq.id);
+      const begun = hosting.begun?.(context);
       if (begun) return begun as CallToolResult;
       return observed(connection, context, known ? name : undefined, () =>
         this.#call(name, params.arguments, context, connection),
@@ -368,9 +377,11 @@ export class McpServers implements Disposable {
 
   async #call(name: string, written: unknown, context: ServerContext, connection: ClientConnection) {
     const access = accessOf(context);
-    const tool = this.#tools.get(name);
-    if (tool && refusal(access, { tool: name, pool: tool.pool, safe: tool.mayRead }) === undefined)
-      return callTool(tool, written, context, connection.hosting, this.#log);
+    const tool = this.ownTool(name, access);
+    if (tool) {
+      const call = { signal: context.mcpReq.signal, caller: callerOf(context), access };
+      return callTool(tool, written, call, connection.hosting, this.#log);
+    }
     const extra = access === fullAccess ? this.#extensionTools.get(name) : undefined;
     if (extra) return extra.run(written, context);
     const offer = this.#isOwn(name) ? undefined : await this.#gateway.findTool(name);

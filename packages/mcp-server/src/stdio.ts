@@ -1,3 +1,4 @@
+import type { Hosting } from "./mcp-server.ts";
 import { PipeTransport } from "./pipe-transport.ts";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { describePools, reloading, type Running } from "./running.ts";
@@ -11,13 +12,14 @@ export async function overStdio(running: Running, stop: AbortSignal): Promise<vo
   using stack = new DisposableStack();
   stack.use(reloading(running, () => []));
   const transport = new PipeTransport(process.stdin, process.stdout, LONGEST_MESSAGE);
-  servers.shorten(transport);
+  const shortcuts = servers.shorten(transport);
+  const hosting: Hosting = { transport: "pipe", begun: ({ mcpReq }) => shortcuts.unfinished(mcpReq.id) };
   const ended = new Promise<void>((resolve) => {
     stop.addEventListener("abort", () => resolve(), { once: true });
     process.stdin.once("end", resolve).once("close", resolve);
     process.stdout.once("error", resolve);
   });
-  const handle = serveStdio(() => servers.create({ transport: "pipe" }, true), {
+  const handle = serveStdio(() => servers.create(hosting, true), {
     transport,
     onerror: (error) => log.warn(`The client's connection reported: ${error.message}`),
   });

@@ -2,7 +2,6 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { describeError, type Clock, type Log } from "@davpool/core";
 import { getRequestListener } from "@hono/node-server";
 import {
-  SUPPORTED_PROTOCOL_VERSIONS,
   createMcpHandler,
   isJsonContentType,
   isLegacyRequest,
@@ -17,20 +16,14 @@ import type { Hosting, McpServers } from "../mcp-server.ts";
 import { CircuitBreaker } from "../sessions/circuit-breaker.ts";
 import type { SessionSettings } from "../sessions/section.ts";
 import type { Exchange, Session } from "../sessions/session.ts";
-import { observeRequest } from "../telemetry/observe-request.ts";
 import { SessionPool } from "../sessions/session-pool.ts";
+import { SessionShortcuts } from "../sessions/session-shortcuts.ts";
 import { BadRequest, readJson, rpcError } from "./messages.ts";
 import { HEADER_MISMATCH, mirrorProblem } from "../mirrored-parameters.ts";
 
 /** Characters; what a client says of itself is kept as long as its session. */
 const LARGEST_INITIALIZE = 65_536;
 const CURRENT_PROTOCOL = "2026-07-28";
-/** As the protocol's own code answers in a session. */
-const STREAM = {
-  "content-type": "text/event-stream",
-  "cache-control": "no-cache, no-transform",
-  "x-accel-buffering": "no",
-};
 /** What stays here: whatever is called sees the request, but not how its sender is known. */
 const CREDENTIALS = new Set(["authorization", "proxy-authorization", "cookie"]);
 
@@ -51,6 +44,7 @@ export class McpEndpoint implements AsyncDisposable {
   readonly #parts: EndpointParts;
   readonly #current: McpHttpHandler;
   readonly #withoutSession: LegacyHttpHandler;
+  readonly #shortcuts: SessionShortcuts;
   readonly #changes: Disposable;
   readonly #listener: ReturnType<typeof getRequestListener>;
   readonly #principals = new WeakMap<IncomingMessage, Principal>();
@@ -72,11 +66,12 @@ export class McpEndpoint implements AsyncDisposable {
     const onerror = (error: Error) => log.debug(`A request was not answered as asked: ${describeError(error)}`);
     this.#current = createMcpHandler(once, { legacy: "reject", onerror, maxRequestBodySize: maxRequestSize });
     this.#withoutSession = legacyStatelessFallback(once, onerror, { maxRequestBodySize: maxRequestSize });
+    this.#shortcuts = new SessionShortcuts({ servers, rules: hosting, clock, log });
     this.sessions = new SessionPool({
       settings: sessions,
       clock,
       log,
-      createServer: () => servers.create(hosting, true),
+      createServer: () => servers.create({ ...hosting, begun: this.#shortcuts.begun }, true),
       over: (sessionId, principal) => servers.sessionEnded(sessionId, principal),
     });
     const { notify } = this.#current;
@@ -153,8 +148,8 @@ export class McpEndpoint implements AsyncDisposable {
       // Somebody else's is not there either.
       if (!session)
         return Response.json(rpcError(-32_001, "There is no such session; open a new one."), { status: 404 });
-      const list = session.isOpen ? this.#list(exchange, session, principal) : undefined;
-      return this.#inSession(() => list ?? session.handle(exchange), session, response);
+      const answer = () => this.#shortcuts.take(exchange, session, principal) ?? session.handle(exchange);
+      return this.#inSession(answer, session, response);
     }
     const opens = isInitialize(body);
     if (opens && JSON.stringify(body).length > LARGEST_INITIALIZE)
@@ -173,40 +168,6 @@ export class McpEndpoint implements AsyncDisposable {
       await sessions.discard(session);
       return this.#withoutSession(request, options);
     }
-  }
-
-  /** The list of tools, where nobody else need see the request: looking at hundreds of tools costs more than sending them. */
-  #list(
-    { request, body }: Exchange,
-    session: Session,
-    principal: Principal | undefined,
-  ): Promise<Response> | undefined {
-    const { id, method, params } = (body ?? {}) as ListRequest;
-    if (method !== "tools/list" || params?.cursor !== undefined) return undefined;
-    if (typeof id !== "string" && !Number.isSafeInteger(id)) return undefined;
-    const accept = request.headers.get("accept");
-    const version = request.headers.get("mcp-protocol-version");
-    // What is not as it should be is told so by the protocol's own code.
-    if (accept?.includes("application/json") !== true || !accept.includes("text/event-stream")) return undefined;
-    if (version !== null && !SUPPORTED_PROTOCOL_VERSIONS.includes(version)) return undefined;
-    const text = this.#parts.servers.listText(principal?.access ?? fullAccess);
-    if (text === undefined) return undefined;
-    session.used();
-    const about = {
-      method,
-      requestId: id as string | number,
-      transport: "tcp",
-      sessionId: session.id,
-      ...(version !== null && { protocolVersion: version }),
-      ...(params?._meta && { meta: params._meta }),
-    } as const;
-    return observeRequest(
-      about,
-      () =>
-        new Response(`event: message\ndata: {"result":${text},"jsonrpc":"2.0","id":${JSON.stringify(id)}}\n\n`, {
-          headers: { ...STREAM, "mcp-session-id": session.id },
-        }),
-    );
   }
 
   /** A stream of news of 2026-07-28: of those resources only that are there for the caller. */
@@ -245,11 +206,8 @@ export class McpEndpoint implements AsyncDisposable {
   }
 
   /** A session counts as in use until the answer has been written. */
-  async #inSession(
-    run: () => Promise<Response>,
-    session: { open: number; lastUsedAt: number },
-    response: ServerResponse,
-  ): Promise<Response> {
+  async #inSession(run: () => Promise<Response>, session: Session, response: ServerResponse): Promise<Response> {
+    session.used();
     // Whoever has gone already closes nothing any more.
     if (response.closed) return run();
     session.open++;
@@ -264,12 +222,6 @@ export class McpEndpoint implements AsyncDisposable {
 interface ListenRequest {
   readonly method?: unknown;
   readonly params?: { readonly notifications?: { readonly resourceSubscriptions?: unknown } | null } | null;
-}
-
-interface ListRequest {
-  readonly id?: unknown;
-  readonly method?: unknown;
-  readonly params?: { readonly cursor?: unknown; readonly _meta?: Readonly<Record<string, unknown>> } | null;
 }
 
 /** As a client writes them. */

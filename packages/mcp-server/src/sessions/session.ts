@@ -3,6 +3,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
   type AuthInfo,
   type JSONRPCMessage,
+  type RequestId,
   type Server,
 } from "@modelcontextprotocol/server";
 import { EventMemory } from "./event-memory.ts";
@@ -11,7 +12,7 @@ import { EventMemory } from "./event-memory.ts";
 const RECONNECT = 1_000;
 
 /** JSON-RPC code of an answer that nobody waits for any more; it ends the stream. */
-const CANCELLED = -32_800;
+export const CANCELLED = -32_800;
 
 /** What is read of an HTTP request. */
 export interface Exchange {
@@ -43,6 +44,8 @@ export class Session {
   open = 0;
   readonly #parts: SessionParts;
   readonly #events: EventMemory;
+  /** Calls that run outside of the protocol server. */
+  readonly #running = new Map<RequestId, AbortController>();
   #initialize: JSONRPCMessage | undefined;
   #server!: Server;
   #transport!: WebStandardStreamableHTTPServerTransport;
@@ -76,15 +79,26 @@ export class Session {
     return this.#initialize !== undefined && !this.#broken && !this.#closed;
   }
 
-  /** The client has made a request that is answered elsewhere. */
+  /** The client has made a request. */
   used(): void {
     this.lastUsedAt = this.#parts.clock.now();
     this.requests++;
   }
 
+  /**
+   * Runs a call of the client's that is answered elsewhere.
+   * @param run its signal aborts when the client cancels the call, and when the session ends.
+   * @returns undefined while another call has this id.
+   */
+  run<T>(id: RequestId, run: (signal: AbortSignal) => Promise<T>): Promise<T> | undefined {
+    if (this.#running.has(id)) return undefined;
+    const controller = new AbortController();
+    this.#running.set(id, controller);
+    return run(controller.signal).finally(() => this.#running.delete(id));
+  }
+
   /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
   async handle({ request, body, auth }: Exchange): Promise<Response> {
-    this.used();
     if (!this.#initialize) await this.#connect();
     else if (this.#repair || this.#broken) await this.repair();
     const initialize = isInitialize(body) ? body : undefined;
@@ -98,12 +112,14 @@ export class Session {
   }
 
   /** The protocol's own code would leave the stream of a cancelled request open for as long as the client keeps it. */
-  #endCancelled(message: unknown): void {
-    const { method, params } = (message ?? {}) as { method?: unknown; params?: { requestId?: unknown } };
+  #endCancelled(received: unknown): void {
+    const { method, params } = (received ?? {}) as { method?: unknown; params?: { requestId?: unknown } };
     const id = params?.requestId;
     if (method !== "notifications/cancelled" || (typeof id !== "string" && typeof id !== "number")) return;
+    const message = "The client cancelled the request.";
+    this.#running.get(id)?.abort(new Error(message));
     this.#transport
-      .send({ jsonrpc: "2.0", id, error: { code: CANCELLED, message: "The client cancelled the request." } })
+      .send({ jsonrpc: "2.0", id, error: { code: CANCELLED, message } })
       .catch((error: unknown) => this.#parts.log.debug(`Nothing was left to cancel: ${describeError(error)}`));
   }
 
@@ -119,8 +135,13 @@ export class Session {
 
   async close(): Promise<void> {
     if (this.#closed) return;
-    this.#closed = true;
+    this.#end();
     await this.#server?.close();
+  }
+
+  #end(): void {
+    this.#closed = true;
+    for (const controller of this.#running.values()) controller.abort(new Error("The session has ended."));
   }
 
   async #rebuild(): Promise<void> {
@@ -146,7 +167,7 @@ export class Session {
       eventStore: this.#events,
       retryInterval: RECONNECT,
       onsessionclosed: () => {
-        this.#closed = true;
+        this.#end();
         this.#parts.ended(this);
       },
     });

@@ -88,7 +88,7 @@ describe("a session", () => {
     const held = await dav.inject({ kind: "delay", ms: Infinity, methods: ["GET"] });
     const get = { ...stats(5), params: { name: "dav_request", arguments: { method: "GET", path: "/" } } };
     const gone = new AbortController();
-    const first = await fetch(server.url, {
+    const begun = fetch(server.url, {
       method: "POST",
       headers: {
         ...id,
@@ -99,9 +99,12 @@ describe("a session", () => {
       body: JSON.stringify(get),
       signal: gone.signal,
     });
+    await dav.received(1, { method: "GET" });
+    // Only what lasts for longer than a moment has a stream that can be taken up again.
+    server.clock.advance(200);
+    const first = await begun;
     const reader = first.body?.pipeThrough(new TextDecoderStream()).getReader();
     const [, last = ""] = /id: (\S+)/.exec((await reader?.read())?.value ?? "") ?? [];
-    await dav.received(1, { method: "GET" });
     gone.abort();
     await reader?.read().catch(() => undefined);
     await held.off();

@@ -1,8 +1,7 @@
 import { describeError, isDavpoolError, type Log } from "@davpool/core";
-import type { CallToolResult, ServerContext } from "@modelcontextprotocol/server";
-import { accessOf, callerOf, principalOf } from "../request-context.ts";
+import type { CallToolResult } from "@modelcontextprotocol/server";
 import type { CircuitBreaker } from "../sessions/circuit-breaker.ts";
-import type { Tool } from "./tool.ts";
+import type { Tool, ToolCall } from "./tool.ts";
 
 /** How the host lets tools of its pools be called. */
 export interface CallRules {
@@ -16,20 +15,14 @@ export interface CallRules {
 export async function callTool(
   tool: Tool,
   written: unknown,
-  context: ServerContext,
+  call: Omit<ToolCall, "limit">,
   { limit, breaker }: CallRules,
   log: Log,
 ): Promise<CallToolResult> {
-  const principal = principalOf(context)?.name;
-  const call = {
-    signal: context.mcpReq.signal,
-    caller: callerOf(context),
-    access: accessOf(context),
-    ...(limit !== undefined && { limit }),
-  };
+  const { principal } = call.caller;
   try {
     breaker?.enter(principal);
-    const { value, isError } = await tool.run(written, call);
+    const { value, isError } = await tool.run(written, limit === undefined ? call : { ...call, limit });
     breaker?.ended(principal, undefined);
     return result(value, isError ?? false);
   } catch (error) {
