@@ -7,7 +7,8 @@ import {
   type ServerContext,
 } from "@modelcontextprotocol/server";
 import type { ChangeListener, Extension, ExtensionTool } from "./extension.ts";
-import type { Clients, LastingClient } from "./gateway/clients.ts";
+import type { Clients } from "./gateway/clients.ts";
+import type { LastingClient } from "./lasting-client.ts";
 import type { DownstreamCall } from "./gateway/downstream-call.ts";
 import { Gateway, type GatewaySetting } from "./gateway/gateway.ts";
 import type { ToolOffer } from "./gateway/offers.ts";
@@ -221,9 +222,9 @@ export class McpServers implements Disposable {
 
   /**
    * A server for one connection, or for one request where no connection lasts.
-   * @param lasting it stays, and is told of changes.
+   * @param client whoever stays at the other end, and is told of changes.
    */
-  create(hosting: Hosting, lasting: boolean): Server {
+  create(hosting: Hosting, client: LastingClient | undefined): Server {
     const gateway = this.#gateway;
     const server = new Server(
       { name: "davpool", version },
@@ -237,9 +238,6 @@ export class McpServers implements Disposable {
         instructions: [this.#tools.size > 0 && ABOUT_FILES, !gateway.empty && ABOUT_SERVERS].filter(Boolean).join(" "),
       },
     );
-    const client: LastingClient | undefined = lasting
-      ? { server, wanted: new Set(), running: new Set(), level: undefined }
-      : undefined;
     const connection: ClientConnection = { server, hosting, client };
     server.setRequestHandler("tools/list", (_request, context) =>
       observed(connection, context, undefined, async () => {
@@ -292,12 +290,16 @@ export class McpServers implements Disposable {
     if (!gateway.empty) this.#connectGateway(connection);
     this.#extension?.connect?.(server);
     if (client) {
+      client.server = server;
       this.#live.add(client);
       if (hosting.transport === "pipe") {
         this.#clients.connected(client);
         this.#piped = connection;
       }
-      server.onclose = () => void this.#live.delete(client);
+      server.onclose = () => {
+        // A repaired session has another one.
+        if (client.server === server) this.#live.delete(client);
+      };
     }
     return server;
   }

@@ -1,3 +1,4 @@
+import { LastingClient } from "./lasting-client.ts";
 import type { Hosting } from "./mcp-server.ts";
 import { PipeTransport } from "./pipe-transport.ts";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
@@ -19,7 +20,8 @@ export async function overStdio(running: Running, stop: AbortSignal): Promise<vo
     process.stdin.once("end", resolve).once("close", resolve);
     process.stdout.once("error", resolve);
   });
-  const handle = serveStdio(() => servers.create(hosting, true), {
+  const client = new LastingClient();
+  const handle = serveStdio(() => servers.create(hosting, client), {
     transport,
     onerror: (error) => log.warn(`The client's connection reported: ${error.message}`),
   });

@@ -1,6 +1,7 @@
 import type { Log } from "@davpool/core";
 import type { AskedAbout, McpHost, UpstreamClient, UpstreamSession } from "@davpool/transport-mcp";
-import { ProtocolError, ProtocolErrorCode, type Server } from "@modelcontextprotocol/server";
+import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
+import type { LastingClient } from "../lasting-client.ts";
 import type { DownstreamCall } from "./downstream-call.ts";
 import { ANSWER_TIME, ANYTHING, capabilitiesOf, mayAsk, withSource, wouldHear, type Fields } from "./messages.ts";
 
@@ -9,17 +10,6 @@ const SESSION = "session:";
 const ALL = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 /** Milliseconds that a server may take to take note of a setting. */
 const PLUMBING = 10_000;
-
-/** A client that stays, with its session here or at the other end of the pipes. */
-export interface LastingClient {
-  readonly server: Server;
-  /** Addresses that it wants to hear of, as it knows them. */
-  readonly wanted: Set<string>;
-  /** Its calls that servers have not answered yet. */
-  readonly running: Set<DownstreamCall>;
-  /** The least severe log messages that it wants; undefined for what servers choose. */
-  level: string | undefined;
-}
 
 /** Hears what servers say that concerns everybody. */
 export interface PoolEars {
@@ -58,12 +48,15 @@ export class Clients implements McpHost {
 
   /** A client has sent something in its session. */
   seen(sessionId: string, client: LastingClient): void {
-    this.#bySession.set(sessionId, client);
+    if (!client.gone) this.#bySession.set(sessionId, client);
   }
 
-  forget(sessionId: string): void {
+  /** The client's session has ended. Resolves when nothing that was begun for it is under way any more. */
+  async forget(sessionId: string): Promise<void> {
+    const client = this.#bySession.get(sessionId);
     this.#bySession.delete(sessionId);
     this.#upstream.delete(SESSION + sessionId);
+    await Promise.allSettled(client?.running.values() ?? []);
   }
 
   /** Whether servers of the pool know the client by a session that is its own. */
@@ -144,7 +137,7 @@ export class Clients implements McpHost {
   ): Promise<Fields> {
     const related = request?.origin as DownstreamCall | undefined;
     // A client of 2026-07-28 can be asked only as an answer to one of its calls. They are all its own, so any will do.
-    const call = related ?? [...(client?.running ?? [])].findLast(({ modern }) => modern);
+    const call = related ?? [...(client?.running.keys() ?? [])].findLast(({ modern }) => modern);
     const server = call?.server ?? client?.server;
     const able = server !== undefined && mayAsk(capabilitiesOf(server, call?.context), method);
     // Servers ask for roots when a session begins. Whoever has none to show has none; and a client that would have to be

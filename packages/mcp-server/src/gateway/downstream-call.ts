@@ -1,6 +1,6 @@
 import type { Caller } from "@davpool/core";
 import type { Server, ServerContext } from "@modelcontextprotocol/server";
-import type { LastingClient } from "./clients.ts";
+import type { LastingClient } from "../lasting-client.ts";
 import type { Fields } from "./messages.ts";
 
 /** One request of a client that goes on to a server. */

@@ -1,4 +1,5 @@
 import type { McpMethod, McpProgress, McpRequest } from "@davpool/transport-mcp";
+import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
 import type { DownstreamCall } from "./downstream-call.ts";
 import { protocolErrorOf, resultOf } from "./errors.ts";
 import { ANSWER_TIME, capabilitiesOf, levelOf, metaFor, withSource, type Fields } from "./messages.ts";
@@ -38,6 +39,24 @@ export async function forward(
 }
 
 async function send(
+  upstream: Upstream,
+  request: Forwarded,
+  call: DownstreamCall,
+  signal: AbortSignal,
+): Promise<Fields> {
+  const { client } = call;
+  if (!client) return ask(upstream, request, call, signal);
+  if (client.gone) throw new ProtocolError(ProtocolErrorCode.InvalidRequest, "The session has ended.");
+  const asking = ask(upstream, request, call, signal);
+  client.running.set(call, asking);
+  try {
+    return await asking;
+  } finally {
+    client.running.delete(call);
+  }
+}
+
+async function ask(
   { pool, name }: Upstream,
   { method, params, annotations, servers, headers }: Forwarded,
   call: DownstreamCall,
@@ -69,7 +88,6 @@ async function send(
     ...(context.http?.closeSSE && { onParted: context.http.closeSSE }),
     ...(token !== undefined && { onProgress: (progress: McpProgress) => tell(call, progress, token) }),
   };
-  client?.running.add(call);
   try {
     const { value, serverId } = await pool.execute(request, {
       caller,
@@ -79,8 +97,6 @@ async function send(
     return withSource(resultOf(value, name, serverId), { pool: name, serverId });
   } catch (error) {
     throw protocolErrorOf(error, name);
-  } finally {
-    client?.running.delete(call);
   }
 }
 

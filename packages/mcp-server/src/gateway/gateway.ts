@@ -5,7 +5,8 @@ import type { ChangeListener } from "../extension.ts";
 import { mirroredHeaders } from "../mirrored-parameters.ts";
 import type { Access } from "../identity/access.ts";
 import { prefixed, unchanged, type Addresses } from "./addresses.ts";
-import type { Clients, LastingClient, PoolEars } from "./clients.ts";
+import type { LastingClient } from "../lasting-client.ts";
+import type { Clients, PoolEars } from "./clients.ts";
 import type { DownstreamCall } from "./downstream-call.ts";
 import { UPSTREAM_UNAVAILABLE } from "./errors.ts";
 import { forward } from "./forward.ts";
@@ -224,7 +225,7 @@ export class Gateway implements Disposable {
       throw new ProtocolError(ProtocolErrorCode.InvalidRequest, "Whoever wants to hear of a resource needs a session.");
     const request = { method: "resources/subscribe" as const, params: { uri: original }, ...(servers && { servers }) };
     const result = await forward(upstream, request, call, this.#suspended);
-    this.#subscriptions.add(upstream.name, original, call.caller.session ?? SOLE);
+    if (!call.client.gone) this.#subscriptions.add(upstream.name, original, call.caller.session ?? SOLE);
     return result;
   }
 
@@ -283,8 +284,9 @@ export class Gateway implements Disposable {
 
   /** A session of a client's has ended: what was kept for it is let go. */
   async released(sessionId: string, principal: string | undefined): Promise<void> {
-    this.#parts.clients.forget(sessionId);
     const caller = { session: sessionId, ...(principal !== undefined && { principal }) };
+    // What is under way for it may still open connections.
+    await this.#parts.clients.forget(sessionId);
     this.#subscriptions.forget(sessionId);
     await Promise.all([...this.#upstreams.values()].map(({ pool }) => pool.release(caller)));
   }

@@ -97,4 +97,28 @@ describe("what one client's session knows", () => {
       for (const client of clients) await client[Symbol.asyncDispose]();
     },
   );
+
+  test("leaves nothing behind when it ends while calls are on the way", async () => {
+    await using server = await startStatefulServer();
+    await using davpool = await startHttpServer(
+      {
+        sessions: { perPrincipal: 100, total: 100 },
+        pools: { state: { transport: "mcp", servers: [{ serverId: "s", url: server.url, maxConnections: 100 }] } },
+      },
+      { systemTime: true },
+    );
+    const end = async (number: number) => {
+      const client = await connect(davpool.url, `user-${number}`);
+      // Its first call opens its session with the server.
+      const calls = [client.call("recall"), client.call("recall")].map((call) => call.catch(() => undefined));
+      for (let turn = 0; turn < number; turn++) await new Promise(setImmediate);
+      await (client.client.transport as StreamableHTTPClientTransport).terminateSession();
+      await client[Symbol.asyncDispose]();
+      await Promise.all(calls);
+    };
+    await Promise.all(Array.from({ length: 40 }, (_, number) => end(number)));
+    await davpool.released();
+    // The one that all share.
+    expect(server.sessions.size).toBe(1);
+  });
 });

@@ -62,7 +62,7 @@ export class McpEndpoint implements AsyncDisposable {
       limit: sessions.operationTimeout,
       breaker: new CircuitBreaker(clock),
     };
-    const once = () => servers.create(hosting, false);
+    const once = () => servers.create(hosting, undefined);
     const onerror = (error: Error) => log.debug(`A request was not answered as asked: ${describeError(error)}`);
     this.#current = createMcpHandler(once, { legacy: "reject", onerror, maxRequestBodySize: maxRequestSize });
     this.#withoutSession = legacyStatelessFallback(once, onerror, { maxRequestBodySize: maxRequestSize });
@@ -71,7 +71,7 @@ export class McpEndpoint implements AsyncDisposable {
       settings: sessions,
       clock,
       log,
-      createServer: () => servers.create({ ...hosting, begun: this.#shortcuts.begun }, true),
+      createServer: (client) => servers.create({ ...hosting, begun: this.#shortcuts.begun }, client),
       over: (sessionId, principal) => servers.sessionEnded(sessionId, principal),
     });
     const { notify } = this.#current;

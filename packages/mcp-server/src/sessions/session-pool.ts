@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { describeError, version, type Clock, type Log } from "@davpool/core";
 import type { Server } from "@modelcontextprotocol/server";
 import { metrics } from "@opentelemetry/api";
+import type { LastingClient } from "../lasting-client.ts";
 import type { SessionSettings } from "./section.ts";
 import { Session } from "./session.ts";
 
@@ -14,7 +15,7 @@ export interface SessionPoolParts {
   readonly settings: SessionSettings;
   readonly clock: Clock;
   readonly log: Log;
-  readonly createServer: () => Server;
+  readonly createServer: (client: LastingClient) => Server;
   /** Told of each session that is over. */
   readonly over: (sessionId: string, principal: string | undefined) => void;
 }
@@ -168,9 +169,10 @@ export class SessionPool implements AsyncDisposable {
   }
 
   async #end(session: Session): Promise<void> {
+    const closing = session.close();
     this.#forget(session);
     try {
-      await session.close();
+      await closing;
     } catch (error) {
       this.#parts.log.debug(`A session did not close: ${describeError(error)}`);
     }

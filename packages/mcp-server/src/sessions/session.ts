@@ -6,6 +6,7 @@ import {
   type RequestId,
   type Server,
 } from "@modelcontextprotocol/server";
+import { LastingClient } from "../lasting-client.ts";
 import { EventMemory } from "./event-memory.ts";
 
 /** Milliseconds that a client is asked to wait before it takes up a stream that broke off. */
@@ -26,7 +27,7 @@ export interface SessionParts {
   readonly clock: Clock;
   readonly log: Log;
   /** Makes the protocol server behind it. */
-  readonly createServer: () => Server;
+  readonly createServer: (client: LastingClient) => Server;
   /** The client ended it, or it cannot be repaired. */
   readonly ended: (session: Session) => void;
   readonly recovered: () => void;
@@ -46,6 +47,7 @@ export class Session {
   readonly #events: EventMemory;
   /** Calls that run outside of the protocol server. */
   readonly #running = new Map<RequestId, AbortController>();
+  readonly #client = new LastingClient();
   #initialize: JSONRPCMessage | undefined;
   #server!: Server;
   #transport!: WebStandardStreamableHTTPServerTransport;
@@ -141,6 +143,7 @@ export class Session {
 
   #end(): void {
     this.#closed = true;
+    this.#client.gone = true;
     for (const controller of this.#running.values()) controller.abort(new Error("The session has ended."));
   }
 
@@ -161,7 +164,7 @@ export class Session {
   }
 
   async #connect(): Promise<void> {
-    const server = this.#parts.createServer();
+    const server = this.#parts.createServer(this.#client);
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => this.id,
       eventStore: this.#events,

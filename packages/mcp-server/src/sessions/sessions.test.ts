@@ -81,6 +81,28 @@ describe("a session", () => {
     expect(made).toHaveLength(3);
   });
 
+  test("that broke still tells its client of what it has subscribed to", async () => {
+    await using dav = await createWebDavServer();
+    const made: Server[] = [];
+    await using server = await startHttpServer(poolOf(dav), {
+      extension: { connect: (protocolServer) => void made.push(protocolServer) },
+    });
+    const id = { "mcp-session-id": await server.initialize() };
+    const [{ result }] = await messagesOf(await server.post({ ...LIST, method: "resources/list" }, id));
+    const { uri } = result.resources[0];
+    await messagesOf(await server.post({ ...LIST, method: "resources/subscribe", params: { uri } }, id));
+    await made.at(-1)?.close();
+    await messagesOf(await server.post(stats(), id));
+    const stream = await fetch(server.url, { headers: { ...id, accept: "text/event-stream" } });
+    const update = { name: "dav_update_server", arguments: { serverId: "s1", enabled: false } };
+    await messagesOf(await server.post({ ...stats(2), params: update }, id));
+    const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
+    let heard = "";
+    while (!heard.includes("notifications/resources/updated")) heard += (await reader?.read())?.value ?? "";
+    expect(heard).toContain(uri);
+    await reader?.cancel();
+  });
+
   test("gives a client whose stream broke off what it has missed", async () => {
     await using dav = await createWebDavServer();
     await using server = await startHttpServer(poolOf(dav));

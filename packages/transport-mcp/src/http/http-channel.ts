@@ -33,6 +33,8 @@ export class HttpChannel implements Channel {
   readonly #closing = new AbortController();
   /** What ends the POST of each request that is under way. */
   readonly #underWay = new Map<string | number, AbortController>();
+  /** The request that begins the session, until it is known which. */
+  #greeting: { readonly stop: AbortController; readonly answered: PromiseWithResolvers<void> } | undefined;
   #closed: Promise<void> | undefined;
 
   constructor(endpoint: Endpoint, clock: Clock) {
@@ -58,7 +60,11 @@ export class HttpChannel implements Channel {
     const stop = new AbortController();
     const abort = () => stop.abort(new ConnectionClosedError());
     const asked = options?.requestSignal;
-    const signals = [this.#closing.signal, ...(asked ? [asked] : [])];
+    const greets = request?.method === "initialize";
+    // Whoever closes has to know which session to end.
+    const greeting = greets ? { stop, answered: Promise.withResolvers<void>() } : undefined;
+    if (greeting) this.#greeting = greeting;
+    const signals = [...(greets ? [] : [this.#closing.signal]), ...(asked ? [asked] : [])];
     for (const signal of signals) {
       signal.addEventListener("abort", abort, { once: true });
       if (signal.aborted) abort();
@@ -67,12 +73,14 @@ export class HttpChannel implements Channel {
     const done = () => {
       for (const signal of signals) signal.removeEventListener("abort", abort);
       if (request) this.#underWay.delete(request.id);
+      if (greeting === this.#greeting) this.#greeting = undefined;
     };
     let streams = false;
     try {
       streams = await this.#post(message, request, exchange, stop.signal, done);
       if ("method" in message && message.method === "notifications/cancelled") this.#cancelled(message.params);
     } finally {
+      greeting?.answered.resolve();
       if (!streams) done();
     }
   }
@@ -83,16 +91,21 @@ export class HttpChannel implements Channel {
   }
 
   async #close(): Promise<void> {
-    const { sessionId } = this;
-    this.sessionId = undefined;
     const why = new ConnectionClosedError();
     this.#closing.abort(why);
     this.#end(why);
     this.onclose?.();
-    if (sessionId === undefined) return;
+    const greeting = this.#greeting;
+    if (!greeting && this.sessionId === undefined) return;
     const limit = new AbortController();
     const timer = this.#clock.after(FAREWELL, () => limit.abort(why), { background: true });
+    limit.signal.addEventListener("abort", () => greeting?.answered.resolve());
     try {
+      await greeting?.answered.promise;
+      greeting?.stop.abort(why);
+      const { sessionId } = this;
+      this.sessionId = undefined;
+      if (sessionId === undefined) return;
       const headers = { ...this.#common(), "mcp-session-id": sessionId };
       const { body } = await ask(this.#endpoint, "DELETE", this.#endpoint.url, { headers, signal: limit.signal });
       await body.dump();
@@ -131,7 +144,10 @@ export class HttpChannel implements Channel {
       await this.#refused(answer, request, exchange, session);
       return false;
     }
-    if (begins) this.sessionId = single(headers["mcp-session-id"]);
+    if (begins) {
+      this.sessionId = single(headers["mcp-session-id"]);
+      this.#greeting?.answered.resolve();
+    }
     if (!request || status === 202) {
       await body.dump();
       if (request) throw new UnusableAnswerError("it accepted a request and promised no answer (HTTP 202)");

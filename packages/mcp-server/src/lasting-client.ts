@@ -1,0 +1,16 @@
+import type { Server } from "@modelcontextprotocol/server";
+import type { DownstreamCall } from "./gateway/downstream-call.ts";
+
+/** A client that stays, with its session here or at the other end of the pipes. */
+export class LastingClient {
+  /** What it is connected with; another one once its session was repaired. */
+  server!: Server;
+  /** Addresses that it wants to hear of, as it knows them. */
+  readonly wanted = new Set<string>();
+  /** Its calls that servers have not answered yet, with what will come of each. */
+  readonly running = new Map<DownstreamCall, Promise<unknown>>();
+  /** The least severe log messages that it wants; undefined for what servers choose. */
+  level: string | undefined;
+  /** Its session has ended: nothing begins for it any more. */
+  gone = false;
+}
