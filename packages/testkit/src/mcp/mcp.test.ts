@@ -141,6 +141,17 @@ describe("over stdio", () => {
     await server.kill();
     expect(server.running).toEqual([]);
   });
+
+  test("can be killed when it has just died by itself", async () => {
+    await using server = await createMcpServer({ transport: "stdio" });
+    const { child } = start(server);
+    await server.started();
+    const died = once(child, "exit");
+    child.kill("SIGKILL");
+    await died;
+    await server.kill();
+    expect(server.running).toEqual([]);
+  });
 });
 
 describe("over HTTP", () => {

@@ -84,7 +84,14 @@ export class McpStdioServer implements McpServer {
 
   /** Kills what runs, as a crash does. Resolves when it is gone. */
   async kill(signal: NodeJS.Signals = "SIGKILL"): Promise<void> {
-    for (const pid of this.running) process.kill(pid, signal);
+    for (const pid of this.running) {
+      try {
+        process.kill(pid, signal);
+      } catch (error) {
+        // It has died by itself, and this side does not know yet.
+        if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+      }
+    }
     await this.log.until(() => this.#running.size === 0);
   }
 
