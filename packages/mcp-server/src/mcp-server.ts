@@ -1,4 +1,4 @@
-import { DavpoolError, describeError, version, type Clock, type Log } from "@davpool/core";
+import { describeError, version, type Clock, type Log } from "@davpool/core";
 import {
   ProtocolError,
   ProtocolErrorCode,
@@ -6,20 +6,19 @@ import {
   type CallToolResult,
   type ServerContext,
 } from "@modelcontextprotocol/server";
-import type { ChangeListener, Extension, ExtensionTool } from "./extension.ts";
+import type { ChangeListener, Extension } from "./extension.ts";
 import type { Clients } from "./gateway/clients.ts";
 import type { LastingClient } from "./lasting-client.ts";
 import type { DownstreamCall } from "./gateway/downstream-call.ts";
 import { Gateway, type GatewaySetting } from "./gateway/gateway.ts";
-import type { ToolOffer } from "./gateway/offers.ts";
-import { mirroredParameters, type MirroredParameter } from "./mirrored-parameters.ts";
-import { fullAccess, refusal, type Access } from "./identity/access.ts";
+import { fullAccess, type Access } from "./identity/access.ts";
 import { PipeShortcuts } from "./pipe-shortcuts.ts";
 import type { PipeTransport } from "./pipe-transport.ts";
 import { accessOf, callerOf, isModern } from "./request-context.ts";
 import type { PoolResources } from "./resources.ts";
 import { observeRequest } from "./telemetry/observe-request.ts";
 import { callTool, type CallRules } from "./tools/call-tool.ts";
+import { ToolTable } from "./tools/tool-table.ts";
 import type { Tool } from "./tools/tool.ts";
 
 /** What a model is told of the tools, by what there is. */
@@ -59,14 +58,7 @@ interface ClientConnection {
   readonly client: LastingClient | undefined;
 }
 
-interface Listing {
-  readonly definition: object & { readonly name?: unknown };
-}
-
 const LISTS = ["tools", "resources", "prompts"] as const;
-
-/** A list as it goes out, which is the same for everybody who may do the same. */
-type ToolList = { readonly tools: readonly object[] };
 
 /** Whether a client has said that it speaks a protocol of 2025 or before. */
 function isOf2025(server: Server): boolean {
@@ -77,13 +69,6 @@ function isOf2025(server: Server): boolean {
 /** The first protocol without sessions. */
 const MODERN = "2026-07-28";
 
-/** `UNEXPECTED_EXTENSION`: two tools have one name. */
-class DuplicateToolError extends DavpoolError {
-  constructor(name: string) {
-    super("DUPLICATE_TOOL", `There are two tools "${name}". Give the extension's another name.`);
-  }
-}
-
 /**
  * Makes the protocol servers of connections over one table of tools and resources. Each connection gets a server of
  * its own, because one server must not be shared between clients; tables and lists are made once.
@@ -92,16 +77,12 @@ export class McpServers implements Disposable {
   readonly #log: Log;
   readonly #extension: Extension | undefined;
   #resources: PoolResources;
-  #tools!: ReadonlyMap<string, Tool>;
-  #extensionTools!: ReadonlyMap<string, ExtensionTool>;
-  #mirrored!: ReadonlyMap<string, readonly MirroredParameter[]>;
-  #lists = new WeakMap<Access, ToolList>();
-  #text: { readonly list: ToolList; readonly json: string } | undefined;
   #watch: Disposable;
   readonly #clients: Clients;
   /** The connection over pipes, of which there is one at most. */
   #piped: ClientConnection | undefined;
   readonly #gateway: Gateway;
+  readonly tools: ToolTable;
   /** Those that stay, and can be told of changes. */
   readonly #live = new Set<LastingClient>();
   readonly #releasing = new Set<Promise<void>>();
@@ -119,15 +100,16 @@ export class McpServers implements Disposable {
       clock,
       log,
       listChanged: (list) => {
-        if (list === "tools") this.#lists = new WeakMap();
+        if (list === "tools") this.tools.forgetLists();
         this.#listChanged(list);
       },
       resourceChanged: (uri, concerns) => this.#resourceChanged(uri, concerns),
     });
+    this.tools = new ToolTable(this.#gateway, extension);
     this.#gateway.apply(gateway);
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
-    this.#setTools(tools);
+    this.tools.replace(tools);
     this.#extensionWatch = extension?.watch?.({
       listChanged: (list) => this.#listChanged(list),
       resourceChanged: (uri) => this.#resourceChanged(uri),
@@ -137,37 +119,11 @@ export class McpServers implements Disposable {
   /** Takes other tools and resources into use, and tells clients. Calls under way end with what they began with. */
   replace({ tools, resources, gateway }: McpContents): void {
     this.#gateway.apply(gateway);
-    this.#setTools(tools);
+    this.tools.replace(tools);
     this.#watch[Symbol.dispose]();
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
     for (const list of this.#gateway.empty ? LISTS.slice(0, 2) : LISTS) this.#listChanged(list);
-  }
-
-  /** The arguments of a tool that clients repeat in headers; tools of the pools have none. */
-  mirrored(tool: string, access: Access): readonly MirroredParameter[] {
-    const own = access === fullAccess ? this.#mirrored.get(tool) : undefined;
-    return own ?? this.#gateway.tools.get(tool)?.mirrored ?? [];
-  }
-
-  /**
-   * The list of tools as JSON, as the protocols of 2025 have it; undefined while servers have not said yet what they
-   * offer. That for those who may do everything is kept.
-   */
-  listText(access: Access): string | undefined {
-    if (!this.#gateway.ready) return undefined;
-    const list = this.#list(access);
-    if (access !== fullAccess) return JSON.stringify(list);
-    if (this.#text?.list !== list) this.#text = { list, json: JSON.stringify(list) };
-    return this.#text.json;
-  }
-
-  /** The tool of this server's own that has this name for the caller. */
-  ownTool(name: string, access: Access): Tool | undefined {
-    const tool = this.#tools.get(name);
-    return tool && refusal(access, { tool: name, pool: tool.pool, safe: tool.mayRead }) === undefined
-      ? tool
-      : undefined;
   }
 
   /** Answers what it can where it comes in, for the one client at the other end of these pipes. */
@@ -176,8 +132,8 @@ export class McpServers implements Disposable {
     const shortcuts = new PipeShortcuts(
       {
         client: () => (this.#piped && isOf2025(this.#piped.server) ? this.#piped.server : undefined),
-        list: () => this.listText(fullAccess),
-        tool: (name) => (this.#isOwn(name) ? undefined : this.#gateway.tools.get(name)),
+        list: () => this.tools.listText(fullAccess),
+        tool: (name) => this.tools.offered(name),
         listen: (uris) => this.listen(uris, fullAccess),
         call: (tool, written, context) =>
           this.#gateway.callTool(tool, written, this.#downstream(context, connection())),
@@ -235,22 +191,21 @@ export class McpServers implements Disposable {
           ...(!gateway.empty && { prompts: { listChanged: true }, logging: {}, completions: {} }),
           ...this.#extension?.capabilities,
         },
-        instructions: [this.#tools.size > 0 && ABOUT_FILES, !gateway.empty && ABOUT_SERVERS].filter(Boolean).join(" "),
+        instructions: [!this.tools.empty && ABOUT_FILES, !gateway.empty && ABOUT_SERVERS].filter(Boolean).join(" "),
       },
     );
     const connection: ClientConnection = { server, hosting, client };
     server.setRequestHandler("tools/list", (_request, context) =>
       observed(connection, context, undefined, async () => {
         await gateway.asked;
-        return this.#list(accessOf(context)) as never;
+        return this.tools.list(accessOf(context)) as never;
       }),
     );
     server.setRequestHandler("tools/call", ({ params }, context) => {
       const { name } = params;
-      const known = this.#tools.has(name) || gateway.tools.has(name) || this.#extensionTools.has(name);
       const begun = hosting.begun?.(context);
       if (begun) return begun as CallToolResult;
-      return observed(connection, context, known ? name : undefined, () =>
+      return observed(connection, context, this.tools.has(name) ? name : undefined, () =>
         this.#call(name, params.arguments, context, connection),
       );
     });
@@ -341,61 +296,24 @@ export class McpServers implements Disposable {
     });
   }
 
-  #setTools(tools: readonly Tool[]): void {
-    const extensions = this.#extension?.tools ?? [];
-    const byName = new Map(tools.map((tool) => [tool.name, tool]));
-    for (const { definition } of extensions)
-      if (byName.has(definition.name)) throw new DuplicateToolError(definition.name);
-    this.#tools = byName;
-    this.#extensionTools = new Map(extensions.map((tool) => [tool.definition.name, tool]));
-    this.#mirrored = new Map(
-      extensions.map(({ definition: { name, inputSchema } }) => [name, mirroredParameters(inputSchema)]),
-    );
-    this.#lists = new WeakMap();
-  }
-
-  #list(access: Access): ToolList {
-    let list = this.#lists.get(access);
-    if (!list) this.#lists.set(access, (list = { tools: this.#visible(access).map(({ definition }) => definition) }));
-    return list;
-  }
-
-  /** Names of this server's own tools are nobody else's. */
-  #isOwn(name: string): boolean {
-    return this.#tools.has(name) || this.#extensionTools.has(name);
-  }
-
-  #visible(access: Access): readonly Listing[] {
-    const mine = [...this.#tools.values()].filter(
-      (tool) => refusal(access, { tool: tool.name, pool: tool.pool, safe: tool.mayRead }) === undefined,
-    );
-    const theirs = [...this.#gateway.tools.values()].filter(
-      (offer) => !this.#isOwn(offer.name) && refusal(access, useOf(offer)) === undefined,
-    );
-    // What is not a pool's is for those who may do everything.
-    const more = access === fullAccess ? this.#extensionTools.values() : [];
-    return [...mine, ...theirs, ...more];
-  }
-
   async #call(name: string, written: unknown, context: ServerContext, connection: ClientConnection) {
     const access = accessOf(context);
-    const tool = this.ownTool(name, access);
+    const tool = this.tools.own(name, access);
     if (tool) {
       const call = { signal: context.mcpReq.signal, caller: callerOf(context), access };
       return callTool(tool, written, call, connection.hosting, this.#log);
     }
-    const extra = access === fullAccess ? this.#extensionTools.get(name) : undefined;
+    const extra = this.tools.ofExtension(name, access);
     if (extra) return extra.run(written, context);
-    const offer = this.#isOwn(name) ? undefined : await this.#gateway.findTool(name);
-    if (offer && refusal(access, useOf(offer)) === undefined)
+    const offer = await this.tools.findOffered(name, access);
+    if (offer)
       // What it answers is its own affair, also as the protocol's own errors.
       return (await this.#gateway.callTool(offer, written, this.#downstream(context, connection))) as CallToolResult;
     const missing = this.#gateway.missing(name, access);
     if (missing) throw missing;
-    const names = this.#visible(access).map((visible) => visible.definition["name"]);
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,
-      `There is no tool "${name}". Tools: ${names.join(", ") || "none"}.`,
+      `There is no tool "${name}". Tools: ${this.tools.names(access).join(", ") || "none"}.`,
     );
   }
 
@@ -421,10 +339,6 @@ export class McpServers implements Disposable {
   #tell(sending: Promise<void>): void {
     sending.catch((error: unknown) => this.#log.debug(`A client was not told: ${describeError(error)}`));
   }
-}
-
-function useOf({ name, upstream, annotations }: ToolOffer) {
-  return { tool: name, pool: upstream.name, safe: annotations?.readOnlyHint === true };
 }
 
 function observed<T>(

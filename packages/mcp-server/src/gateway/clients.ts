@@ -56,7 +56,7 @@ export class Clients implements McpHost {
     const client = this.#bySession.get(sessionId);
     this.#bySession.delete(sessionId);
     this.#upstream.delete(SESSION + sessionId);
-    await Promise.allSettled(client?.running.values() ?? []);
+    if (client) await Promise.allSettled(client.running.values());
   }
 
   /** Whether servers of the pool know the client by a session that is its own. */

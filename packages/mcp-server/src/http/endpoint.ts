@@ -198,7 +198,7 @@ export class McpEndpoint implements AsyncDisposable {
   #mismatch({ request, body }: Exchange, principal: Principal | undefined): Response | undefined {
     const { id, method, params } = (body ?? {}) as { id?: unknown; method?: unknown; params?: CallParameters | null };
     if (method !== "tools/call" || typeof params?.name !== "string") return undefined;
-    const parameters = this.#parts.servers.mirrored(params.name, principal?.access ?? fullAccess);
+    const parameters = this.#parts.servers.tools.mirrored(params.name, principal?.access ?? fullAccess);
     const problem = mirrorProblem(parameters, params.arguments, request.headers);
     return problem === undefined
       ? undefined

@@ -68,12 +68,12 @@ export class SessionShortcuts {
     const { id, method, params } = (exchange.body ?? {}) as Asked;
     if (method === "tools/list") {
       if (params?.cursor !== undefined || !isPlain(exchange, session)) return undefined;
-      const list = this.#parts.servers.listText(principal?.access ?? fullAccess);
+      const list = this.#parts.servers.tools.listText(principal?.access ?? fullAccess);
       if (list === undefined) return undefined;
       return observeRequest(about(exchange, session, undefined), () => streamed(session, id, `"result":${list}`));
     }
     if (method !== "tools/call" || typeof params?.name !== "string" || params.task !== undefined) return undefined;
-    const tool = this.#parts.servers.ownTool(params.name, principal?.access ?? fullAccess);
+    const tool = this.#parts.servers.tools.own(params.name, principal?.access ?? fullAccess);
     if (!tool || !isFields(params.arguments) || !isPlain(exchange, session)) return undefined;
     return this.#call(exchange, session, principal, tool, params.arguments);
   }
