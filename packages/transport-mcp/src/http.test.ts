@@ -2,7 +2,7 @@ import { createServer } from "node:http";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
-import { isDavpoolError } from "@davpool/core";
+import { isDavpoolError, type ManualClock } from "@davpool/core";
 import { createMcpServer, createWebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { TIMEOUT, openPool, textOf } from "./testing/pool.test-support.ts";
@@ -60,6 +60,48 @@ describe("a server over HTTP", () => {
     expect(server.log.of("prompts/get")[0]?.headers?.["mcp-name"]).toBe(
       `=?base64?${Buffer.from("grüße").toString("base64")}?=`,
     );
+  });
+
+  test.each([
+    ["until it stands", (held: PromiseWithResolvers<void>) => held.resolve()],
+    ["and not for long", (_held: unknown, clock: ManualClock) => clock.advance(1_000)],
+  ])("is asked nothing before it can ask: requests wait for its stream, %s", async (_how, goOn) => {
+    await using server = await createMcpServer({ transport: "http", era: "legacy" });
+    const asked = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    const seen: string[] = [];
+    const front = createServer((request, response) => {
+      void text(request).then(async (body) => {
+        seen.push(body === "" ? String(request.method) : (JSON.parse(body) as { method: string }).method);
+        if (request.method === "GET") {
+          asked.resolve();
+          await held.promise;
+          return response.writeHead(405).end();
+        }
+        const { method = "POST" } = request;
+        const headers = Object.entries(request.headers).filter(([name]) => /^(mcp-|accept$|content-type)/.test(name));
+        const sent = { method, headers: headers as [string, string][], ...(body !== "" && { body }) };
+        const answer = await fetch(server.url, sent);
+        return response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text());
+      });
+    }).listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}/mcp`;
+    {
+      await using open = await openPool([{ url }]);
+      const calling = open.pool.execute(call("read"));
+      await asked.promise;
+      // Long enough for a call to arrive that does not wait.
+      for (let turn = 0; turn < 5; turn++)
+        await (await fetch(url, { method: "POST", body: JSON.stringify({ method: "turn" }) })).text();
+      expect(seen).not.toContain("tools/call");
+      goOn(held, open.clock);
+      expect(textOf((await calling).value)).toBe("server-1 read {}");
+    }
+    held.resolve();
+    front.close();
+    front.closeAllConnections();
+    await once(front, "close");
   });
 
   test("with the HTTP+SSE of 2024", async () => {

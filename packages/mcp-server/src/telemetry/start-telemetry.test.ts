@@ -176,7 +176,9 @@ describe("a collector", () => {
     await collector.received(4);
     collector.answer(200);
     await telemetry.log.logged("again");
-    expect(telemetry.log.lines).toEqual([
+    // The SDK has a word of its own for exports that take longer than the interval, as any may on a busy machine.
+    const lines = telemetry.log.lines.filter((line) => !line.startsWith("warn OpenTelemetry: "));
+    expect(lines).toEqual([
       "warn The telemetry collector does not take metrics (it answered 401): telemetry is dropped until it does, and nothing else is affected.",
       "info The telemetry collector takes what it is sent again.",
     ]);

@@ -14,6 +14,8 @@ const FIRST_PAUSE = 1_000;
 const LONGEST_PAUSE = 30_000;
 /** Milliseconds that saying goodbye may take. */
 const FAREWELL = 1_000;
+/** Milliseconds that requests wait for the stream of what is no answer: some servers send its head with the first event. */
+const STREAM_PATIENCE = 1_000;
 
 /** MCP over Streamable HTTP: each message is a POST, whose answer is a message or a stream of them. */
 export class HttpChannel implements Channel {
@@ -151,7 +153,7 @@ export class HttpChannel implements Channel {
     if (!request || status === 202) {
       await body.dump();
       if (request) throw new UnusableAnswerError("it accepted a request and promised no answer (HTTP 202)");
-      if ("method" in message && message.method === "notifications/initialized") void this.#listen();
+      if ("method" in message && message.method === "notifications/initialized") await this.#listening();
       return false;
     }
     const type = (single(headers["content-type"]) ?? "").split(";", 1)[0]?.trim().toLowerCase();
@@ -240,14 +242,23 @@ export class HttpChannel implements Channel {
     endRequest(this, request.id, exchange, why);
   }
 
+  /** Most servers lose what they say before the stream for it stands: a tool's first question, for one. */
+  async #listening(): Promise<void> {
+    const stands = Promise.withResolvers<void>();
+    void this.#listen(stands.resolve);
+    const timer = this.#clock.after(STREAM_PATIENCE, stands.resolve, { background: true });
+    await stands.promise;
+    timer[Symbol.dispose]();
+  }
+
   /** The stream for what the server says of its own accord. Not every server has one. */
-  async #listen(): Promise<void> {
+  async #listen(tried: () => void): Promise<void> {
     const { signal } = this.#closing;
     let last: string | undefined;
     let pause = FIRST_PAUSE;
     for (;;) {
       try {
-        const stream = await this.#open(signal, last);
+        const stream = await this.#open(signal, last).finally(tried);
         if (!stream) return;
         pause = FIRST_PAUSE;
         for await (const event of this.#events(stream, undefined)) {
