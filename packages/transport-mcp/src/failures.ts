@@ -66,3 +66,8 @@ export function judge({ refusal }: McpResponse, clock: Clock): Failure | undefin
       return { kind: "unavailable", blame: "server", message, code };
   }
 }
+
+/** How an answer says no: the status or code of an error, or that it is a tool's own. */
+export function refusal({ refusal: http, error, result }: McpResponse): string | number | undefined {
+  return http?.status ?? error?.code ?? (result?.["isError"] === true ? "tool_error" : undefined);
+}

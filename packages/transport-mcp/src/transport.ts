@@ -9,7 +9,7 @@ import {
 } from "@davpool/core";
 import { McpConnection } from "./connection.ts";
 import { Eras } from "./eras.ts";
-import { explain, judge } from "./failures.ts";
+import { explain, judge, refusal } from "./failures.ts";
 import type { McpHost } from "./host.ts";
 import { learned, traitsOf } from "./methods.ts";
 import type { TransportSettings } from "./opening.ts";
@@ -67,6 +67,7 @@ export function mcpTransport(parts: TransportParts): Transport<McpWire> {
     traits: traitsOf,
     serves: ({ serverId }, { servers }) => servers?.has(serverId) ?? true,
     judge: (response) => judge(response, clock),
+    refusal,
     explain,
     affinity: learned,
     // Answers are read whole: nothing is held.

@@ -49,6 +49,7 @@ export function webDavTransport(
     },
     traits: traitsOf,
     judge: (response) => judge(response, clock),
+    refusal: ({ status }) => (status >= 400 ? status : undefined),
     explain,
     affinity: learned,
     async verify(request, response, ask) {

@@ -32,4 +32,6 @@ export interface PolicyResult {
   /** Milliseconds of the whole call. */
   readonly latency: number;
   readonly failure?: Failure;
+  /** How the server said no, where it answered and did not do it: see {@link Transport.refusal}. */
+  readonly refusal?: string | number;
 }

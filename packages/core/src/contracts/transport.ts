@@ -36,6 +36,11 @@ export interface Transport<W extends Wire = Wire> {
   serves?(profile: W["profile"], request: W["request"]): boolean;
   /** The failure a response stands for, if it does: a 503 is both. */
   judge(response: W["response"]): Failure | undefined;
+  /**
+   * How a server said no, in a word of its protocol's: an HTTP status, the code of an error. Undefined where it did what
+   * it was asked. Unlike a failure it is nothing to try again elsewhere; policies are told. Default: never.
+   */
+  refusal?(response: W["response"]): string | number | undefined;
   /** What an error thrown by a connection means. Never throws. */
   explain(error: unknown): Failure;
   /** What a response teaches about which server owns which lock or entity tag. */

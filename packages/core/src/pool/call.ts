@@ -76,6 +76,7 @@ export class Call<W extends Wire, T> {
   failedOver = false;
   /** One of two attempts that run at one time has given the answer. */
   #answered = false;
+  #refusal: string | number | undefined;
 
   constructor(parts: CallParts<W>, request: W["request"], options: CallOptions, consume: Consume<W, T> | undefined) {
     this.#parts = parts;
@@ -152,6 +153,7 @@ export class Call<W extends Wire, T> {
       latency,
       ...(answer && { serverId: answer.serverId }),
       ...(this.failure && { failure: this.failure }),
+      ...(this.#refusal !== undefined && { refusal: this.#refusal }),
     };
     for (const policy of this.#parts.policies) {
       try {
@@ -291,7 +293,7 @@ export class Call<W extends Wire, T> {
   }
 
   async #work(attempt: RunningAttempt<W>): Promise<Settled<T>> {
-    const { transport, servers } = this.#parts;
+    const { transport, servers, policies } = this.#parts;
     const received = await this.#send(attempt);
     let response = received;
     try {
@@ -314,11 +316,12 @@ export class Call<W extends Wire, T> {
         if (this.#mayBeDone()) response = await this.#verified(response, attempt);
         attempt.answered = this.#traits.repeat !== "safe";
       }
+      const refusal = policies.length > 0 ? transport.refusal?.(response) : undefined;
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
       if (!attempt.answered) attempt.signal.throwIfAborted();
       if (this.#traits.repeat === "safe" && !attempt.failure) this.#parts.hedging?.answered(attempt.latency);
-      return this.#answer(attempt, value);
+      return this.#answer(attempt, value, refusal);
     } catch (error) {
       // Nobody will read it now.
       transport.discard(response);
@@ -368,10 +371,11 @@ export class Call<W extends Wire, T> {
     return affinityKey(this.#parts.credentials, this.#caller, key);
   }
 
-  #answer(attempt: RunningAttempt<W>, value: T): Settled<T> {
+  #answer(attempt: RunningAttempt<W>, value: T, refusal: string | number | undefined): Settled<T> {
     const { serverId, latency, failure } = attempt;
     if (this.#answered) return this.#tooLate(attempt, "answered", failure);
     this.#answered = true;
+    this.#refusal = refusal;
     this.#attempts.push({ serverId, outcome: "answered", latency, ...(failure && { failure }) });
     this.failure = failure;
     return { answer: { value, serverId, attempts: this.#attempts } };

@@ -58,8 +58,8 @@ function askedFor({ request, traits: { operation } }: PolicyCall, told: unknown)
   };
 }
 
-function outcomeOf({ failure }: PolicyResult): Record<string, unknown> {
-  if (!failure) return { outcome: "ok" };
+function outcomeOf({ failure, refusal }: PolicyResult): Record<string, unknown> {
+  if (!failure) return refusal === undefined ? { outcome: "ok" } : { outcome: "refused", code: refusal };
   const { kind, code, message } = failure;
   return { outcome: code === "POLICY_DENIED" ? "denied" : kind, code, reason: short(message) };
 }

@@ -33,8 +33,7 @@ describe("a call", () => {
     expect(lines).toEqual([
       { ...common, ...caller, operation: "PUT", path: "/a b.txt" },
       { ...common, ...caller, operation: "MOVE", path: "/a b.txt", destination: "/c.txt" },
-      // The server has answered; what it said is between it and the caller.
-      { ...common, ...caller, operation: "GET", path: "/missing.txt" },
+      { ...common, ...caller, operation: "GET", path: "/missing.txt", outcome: "refused", code: 404 },
       { ...common, operation: "GET", path: "/c.txt" },
     ]);
     expect(JSON.stringify(lines)).not.toMatch(/the body|secret|Overwrite/);
@@ -59,6 +58,7 @@ describe("a call", () => {
     await pool.execute({ method: "tools/call", params: { name: "fail" } });
     await pool.execute({ method: "resources/read", params: { uri: "file:///a.txt" } });
     await pool.execute({ method: "prompts/get", params: { name: "greet" } });
+    await pool.execute({ method: "resources/subscribe" });
     expect(await audited.written()).toMatchObject([
       {
         operation: "tools/call",
@@ -68,9 +68,10 @@ describe("a call", () => {
         server: "s1",
         outcome: "ok",
       },
-      { operation: "tools/call", tool: "fail", outcome: "ok" },
+      { operation: "tools/call", tool: "fail", outcome: "refused", code: "tool_error" },
       { operation: "resources/read", uri: "file:///a.txt" },
-      { operation: "prompts/get", prompt: "greet" },
+      { operation: "prompts/get", prompt: "greet", outcome: "ok" },
+      { operation: "resources/subscribe", outcome: "refused", code: -32_602 },
     ]);
   });
 
