@@ -5,6 +5,8 @@ export { EXIT, runCli } from "./cli.ts";
 export type { Screen, Terminal } from "./cli.ts";
 export { configurationSchema, readConfiguration } from "./configuration.ts";
 export type { ConfigurationSource } from "./configuration.ts";
+export { EXTENSION } from "./extension.ts";
+export type { ChangeListener, Extension, ExtensionReply, ExtensionTool } from "./extension.ts";
 export { createLog } from "./log.ts";
 export type { LogLevel } from "./log.ts";
 export { McpServers } from "./mcp-server.ts";
