@@ -46,7 +46,15 @@ afterEach(async () => {
 
 const log = { debug() {}, info() {}, warn: vi.fn<Log["warn"]>(), error() {} };
 const open = () =>
-  new FileStore({ file, section: "", secretFields: [], clock: createManualClock(), random: Math.random, log });
+  new FileStore({
+    file,
+    pool: "files",
+    primary: true,
+    secretFields: [],
+    clock: createManualClock(),
+    random: Math.random,
+    log,
+  });
 
 const naming = (activeServerId: string) => (state: StoredState) => ({ ...state, activeServerId });
 

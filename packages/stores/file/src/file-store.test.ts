@@ -29,7 +29,8 @@ afterEach(() => rm(folder, { recursive: true }));
 function open(init: Partial<FileStoreInit> = {}): FileStore {
   return new FileStore({
     file,
-    section: "",
+    pool: "files",
+    primary: true,
     secretKey: SECRET_KEY,
     secretFields: ["password", "token"],
     clock: createManualClock(),
@@ -89,6 +90,7 @@ describe("what is written", () => {
         p: 1,
         check: expect.stringMatching(/^v1\./) as string,
       },
+      pool: "files",
       activeServerId: "eu",
       servers: [{ serverId: "eu", ...server("eu").profile, passwordEncrypted: sealed, tokenEncrypted: sealed }],
     });
@@ -158,7 +160,7 @@ describe("what is written", () => {
 describe("sections", () => {
   test("a pool beside the first has its own, and neither touches the other's", async () => {
     const first = open();
-    const second = open({ section: "media" });
+    const second = open({ pool: "media", primary: false });
     await first.update((state) => ({ ...adding(server("eu", { password: "one" }))(state), activeServerId: "eu" }));
     await second.update(adding(server("eu", { password: "two" })));
     await first.update(adding(server("us")));
@@ -172,12 +174,43 @@ describe("sections", () => {
     });
   });
 
+  test("the top level stays with the pool that wrote it, whichever is the first by now", async () => {
+    await open().update((state) => ({ ...adding(server("eu", { password: "one" }))(state), activeServerId: "eu" }));
+    await open().updateHealth((health) => ({ ...health, counters: { ...health.counters, total: 7 } }));
+    const archive = open({ pool: "archive" });
+    expect(await archive.load()).toEqual(EMPTY);
+    expect((await archive.loadHealth()).counters.total).toBe(0);
+    await archive.update(adding(server("us")));
+    const files = open({ primary: false });
+    expect((await files.load()).servers).toEqual([server("eu", { password: "one" })]);
+    expect((await files.loadHealth()).counters.total).toBe(7);
+    await files.update(adding(server("ap")));
+    expect(await content()).toMatchObject({
+      pool: "files",
+      servers: [{ serverId: "eu" }, { serverId: "ap" }],
+      pools: { archive: { servers: [{ serverId: "us" }] } },
+    });
+  });
+
+  test("servers whose pool has another name now are told of, and stay", async () => {
+    await open().update(adding(server("eu")));
+    const before = await text();
+    expect(await open({ pool: "docs" }).load()).toEqual(EMPTY);
+    expect(logged[0]?.message).toContain(`belong to the pool "files", and not to "docs"`);
+    expect(await text()).toBe(before);
+  });
+
+  test("what a first pool has below is its own, where nobody has written at the top", async () => {
+    await open({ pool: "media", primary: false }).update(adding(server("eu")));
+    expect((await open({ pool: "media" }).load()).servers).toEqual([server("eu")]);
+  });
+
   test("keys that a store does not know stay", async () => {
     await writeFile(
       file,
       JSON.stringify({ note: "mine", pools: { media: { comment: 1, servers: [] }, other: { x: 1 } }, servers: [] }),
     );
-    await open({ section: "media" }).update(adding(server("eu")));
+    await open({ pool: "media", primary: false }).update(adding(server("eu")));
     await open().update(adding(server("us")));
     expect(await content()).toMatchObject({
       version: 1,
@@ -188,7 +221,7 @@ describe("sections", () => {
   });
 
   test("a pool may be called like something every object has", async () => {
-    const store = open({ section: "constructor" });
+    const store = open({ pool: "constructor", primary: false });
     expect(await store.load()).toEqual(EMPTY);
     await store.update(adding(server("eu")));
     expect((await store.load()).servers).toEqual([server("eu")]);
@@ -223,7 +256,7 @@ describe("without DAVPOOL_SECRET_KEY", () => {
 
   test("another pool's encrypted fields do no harm, and stay", async () => {
     await open().update(adding(server("eu", { password: PASSWORD })));
-    await open({ section: "media", secretKey: undefined }).update(adding(server("us")));
+    await open({ pool: "media", primary: false, secretKey: undefined }).update(adding(server("us")));
     expect((await open().load()).servers).toEqual([server("eu", { password: PASSWORD })]);
   });
 });
@@ -245,7 +278,7 @@ describe("encryption", () => {
     await open().update(adding(server("eu", { password: PASSWORD })));
     const before = await text();
     const error = await refusal(
-      open({ section: "media", secretKey: "another key" }).update(adding(server("us", { password: "p" }))),
+      open({ pool: "media", primary: false, secretKey: "another key" }).update(adding(server("us", { password: "p" }))),
     );
     expect(error).toMatchObject({ code: "STORE_KEY_WRONG", details: { serverId: "us" } });
     expect(await text()).toBe(before);
@@ -290,7 +323,7 @@ describe("encryption", () => {
     await writeFile(file, JSON.stringify({ ...rest, servers: [{ ...flat, tokenEncrypted: passwordEncrypted }] }));
     expect((await refusal(open().load())).code).toBe("STORE_KEY_WRONG");
     await writeFile(file, JSON.stringify({ ...rest, pools: { media: { servers } } }));
-    expect((await refusal(open({ section: "media" }).load())).code).toBe("STORE_KEY_WRONG");
+    expect((await refusal(open({ pool: "media", primary: false }).load())).code).toBe("STORE_KEY_WRONG");
   });
 
   test("a password written in by hand is taken, warned of once, and encrypted with the next change", async () => {
@@ -477,13 +510,13 @@ describe("health and counters", () => {
   test("are empty at first and kept beside the file, per pool", async () => {
     expect(await open().loadHealth()).toEqual(NONE);
     await open().updateHealth(() => ({ servers: { eu, us }, counters }));
-    await open({ section: "media" }).updateHealth((health) => {
+    await open({ pool: "media", primary: false }).updateHealth((health) => {
       expect(health).toEqual(NONE);
       return { servers: { us }, counters: { ...counters, total: 9 } };
     });
     await open().updateHealth((health) => ({ ...health, counters: { ...health.counters, total: 6 } }));
     expect(await open().loadHealth()).toEqual({ servers: { eu, us }, counters: { ...counters, total: 6 } });
-    expect(await open({ section: "media" }).loadHealth()).toEqual({
+    expect(await open({ pool: "media", primary: false }).loadHealth()).toEqual({
       servers: { us },
       counters: { ...counters, total: 9 },
     });
@@ -540,7 +573,7 @@ describe("on the operating system's side", () => {
       import { systemClock } from "@davpool/core";
       process.on("SIGXFSZ", () => {});
       const silent = { debug() {}, info() {}, warn() {}, error() {} };
-      const store = new FileStore({ file: process.argv[1], section: "", secretFields: [], clock: systemClock, random: Math.random, log: silent });
+      const store = new FileStore({ file: process.argv[1], pool: "files", primary: true, secretFields: [], clock: systemClock, random: Math.random, log: silent });
       const big = { serverId: "big", profile: { note: "x".repeat(200_000) }, secrets: {} };
       await store.update((state) => ({ ...state, servers: [...state.servers, big] })).catch((error) => console.log(error.code, error.details.errno));
     `;

@@ -14,7 +14,7 @@ import { makeFolder, removeLeftovers, writeAtomic } from "./atomic-write.ts";
 import { Keyring } from "./cipher.ts";
 import { errorCode, onDisk } from "./disk-error.ts";
 import { FormatError } from "./format-error.ts";
-import { parseDocument, type JsonObject } from "./format.ts";
+import { parseDocument, readSection, type JsonObject, type Owner } from "./format.ts";
 import { parseHealthDocument, readHealth, writeHealth } from "./health-format.ts";
 import { withLock } from "./lock.ts";
 import { SectionCodec } from "./section-codec.ts";
@@ -23,11 +23,9 @@ import { watchFile } from "./watch.ts";
 /** Milliseconds to wait for other processes that change the file. */
 const LOCK_LIMIT = 10_000;
 
-export interface FileStoreInit {
+export interface FileStoreInit extends Owner {
   /** Absolute path. */
   readonly file: string;
-  /** Name of the pool's section under `pools`; empty for the one at the top level. */
-  readonly section: string;
   /** `DAVPOOL_SECRET_KEY`. Without it, nothing secret can be saved or read. */
   readonly secretKey?: string | undefined;
   /** Profile fields that are secret although somebody wrote them into the file in clear. */
@@ -53,10 +51,10 @@ export class FileStore implements ProfileStore {
   #tidy = false;
 
   constructor(init: FileStoreInit) {
-    const { file, section, secretKey, secretFields, log } = init;
+    const { file, secretKey, secretFields, log } = init;
     this.#init = init;
     const keyring = secretKey === undefined || secretKey === "" ? undefined : new Keyring(secretKey);
-    this.#codec = new SectionCodec({ file, pool: section, keyring, secretFields, log });
+    this.#codec = new SectionCodec({ file, owner: init, keyring, secretFields, log });
   }
 
   load(): Promise<StoredState> {
@@ -68,6 +66,7 @@ export class FileStore implements ProfileStore {
         if (!(error instanceof FormatError)) throw error;
         document = await this.#locked(() => this.#readOrSetAside());
       }
+      this.#tellOfOthers(document);
       const state = await this.#codec.decode(document);
       this.#known = fingerprint(state);
       return state;
@@ -92,16 +91,15 @@ export class FileStore implements ProfileStore {
 
   /** Never rejects: health that cannot be read is health that is not known. */
   async loadHealth(): Promise<StoredHealth> {
-    return readHealth(await this.#readHealth(), this.#init.section);
+    return readHealth(await this.#readHealth(), this.#init);
   }
 
   updateHealth(change: (state: StoredHealth) => StoredHealth): Promise<void> {
-    const { section } = this.#init;
     return this.#inTurn(() =>
       this.#locked(async (file) => {
         const document = await this.#readHealth();
-        const health = change(readHealth(document, section));
-        await this.#write(healthFile(file), writeHealth(document, section, health), false);
+        const health = change(readHealth(document, this.#init));
+        await this.#write(healthFile(file), writeHealth(document, this.#init, health), false);
       }),
     );
   }
@@ -228,6 +226,17 @@ export class FileStore implements ProfileStore {
     } catch (error) {
       log.error(`A change of the store file ${file} is left alone for now: ${describeError(error)}`, { file });
     }
+  }
+
+  /** Whoever gives the only pool another name would look for its servers. */
+  #tellOfOthers(document: JsonObject): void {
+    const { file, pool, primary, log } = this.#init;
+    const { entries } = readSection(document, "");
+    if (!primary || entries.length === 0 || document.pool === undefined || document.pool === pool) return;
+    log.info(
+      `The servers at the top level of the store file ${file} belong to the pool "${String(document.pool)}", and not to "${pool}". If that pool has another name now, write it into the file as "pool".`,
+      { file },
+    );
   }
 
   #tell(state: StoredState): void {

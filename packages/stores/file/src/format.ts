@@ -40,6 +40,7 @@ export function parseDocument(text: string, file: string): JsonObject {
       { details: { file, version } },
     );
   }
+  if (document.pool !== undefined && typeof document.pool !== "string") throw new FormatError("`pool` is not text");
   if (holdsSealed(document)) readHeader(document.encryption);
   return document;
 }
@@ -55,10 +56,27 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** @param pool the pool whose section is meant; empty for the one at the top level. */
-export function readSection(document: JsonObject, pool: string): Section {
-  const where = pool === "" ? "" : `pools.${pool}.`;
-  const source = sectionSource(document, pool);
+/** Whose section is meant. */
+export interface Owner {
+  readonly pool: string;
+  /** It is the first pool of the configuration. */
+  readonly primary: boolean;
+}
+
+/**
+ * The name of a pool's section under `pools`; empty for the one at the top level. That belongs to the pool that is named
+ * there, whatever comes first in the configuration by now, or, while none is, to the first.
+ */
+export function sectionOf(document: JsonObject, { pool, primary }: Owner): string {
+  const named = document.pool;
+  const owned = named === undefined ? primary && !Object.hasOwn(pools(document), pool) : named === pool;
+  return owned ? "" : pool;
+}
+
+/** @param name as {@link sectionOf} tells it. */
+export function readSection(document: JsonObject, name: string): Section {
+  const where = name === "" ? "" : `pools.${name}.`;
+  const source = sectionSource(document, name);
   const { activeServerId = null, servers = [] } = source;
   if (activeServerId !== null && typeof activeServerId !== "string")
     throw new FormatError(`\`${where}activeServerId\` is not text`);
@@ -70,19 +88,20 @@ export function readSection(document: JsonObject, pool: string): Section {
 }
 
 /** The document with one pool's section replaced and everything else as it was. */
-export function writeSection(document: JsonObject, pool: string, section: Section): JsonObject {
+export function writeSection(document: JsonObject, owner: Owner, section: Section): JsonObject {
+  const name = sectionOf(document, owner);
   const written = {
-    ...sectionSource(document, pool),
+    ...sectionSource(document, name),
     activeServerId: section.activeServerId ?? null,
     servers: section.entries.map(writeEntry),
   };
-  if (pool === "") return { version: FORMAT_VERSION, ...document, ...written };
-  return { version: FORMAT_VERSION, ...document, pools: { ...pools(document), [pool]: written } };
+  if (name === "") return { version: FORMAT_VERSION, pool: owner.pool, ...document, ...written };
+  return { version: FORMAT_VERSION, ...document, pools: { ...pools(document), [name]: written } };
 }
 
 /** True when some pool has an encrypted value in the file. @throws FormatError for a section of wrong shape. */
 export function holdsSealed(document: JsonObject): boolean {
-  return sectionNames(document).some((pool) => readSection(document, pool).entries.some(isSealed));
+  return sectionNames(document).some((name) => readSection(document, name).entries.some(isSealed));
 }
 
 export function isSealed(entry: Entry): boolean {
@@ -102,10 +121,10 @@ function sectionNames(document: JsonObject): readonly string[] {
   return ["", ...Object.keys(pools(document))];
 }
 
-function sectionSource(document: JsonObject, pool: string): JsonObject {
-  if (pool === "") return document;
+function sectionSource(document: JsonObject, name: string): JsonObject {
+  if (name === "") return document;
   const sections = pools(document);
-  return Object.hasOwn(sections, pool) ? object(sections[pool], `\`pools.${pool}\``) : {};
+  return Object.hasOwn(sections, name) ? object(sections[name], `\`pools.${name}\``) : {};
 }
 
 function readEntry(value: unknown, where: string): Entry {

@@ -1,6 +1,6 @@
 import type { HealthSnapshot, RequestCounters, StoredHealth } from "@davpool/core";
 import { FormatError } from "./format-error.ts";
-import { FORMAT_VERSION, object, parseJson, type JsonObject } from "./format.ts";
+import { FORMAT_VERSION, object, parseJson, sectionOf, type JsonObject, type Owner } from "./format.ts";
 
 const STATES: readonly unknown[] = ["healthy", "degraded", "unhealthy"] satisfies HealthSnapshot["status"][];
 
@@ -10,14 +10,25 @@ const NO_REQUESTS: RequestCounters = { total: 0, successful: 0, failed: 0, failo
 export function parseHealthDocument(text: string): JsonObject {
   const document = object(parseJson(text), "the content");
   if (document.version !== FORMAT_VERSION) throw new FormatError("`version` is another one");
-  readHealth(document, "");
-  for (const pool of Object.keys(sections(document))) readHealth(document, pool);
+  readSection(document, "");
+  for (const name of Object.keys(sections(document))) readSection(document, name);
   return document;
 }
 
-/** @param pool the pool whose section is meant; empty for the one at the top level. */
-export function readHealth(document: JsonObject, pool: string): StoredHealth {
-  const { servers = {}, counters = {} } = section(document, pool);
+export function readHealth(document: JsonObject, owner: Owner): StoredHealth {
+  return readSection(document, sectionOf(document, owner));
+}
+
+/** The document with one pool's section replaced and everything else as it was. */
+export function writeHealth(document: JsonObject, owner: Owner, { servers, counters }: StoredHealth): JsonObject {
+  const name = sectionOf(document, owner);
+  const written = { servers, counters };
+  if (name === "") return { version: FORMAT_VERSION, pool: owner.pool, ...document, ...written };
+  return { version: FORMAT_VERSION, ...document, pools: { ...sections(document), [name]: written } };
+}
+
+function readSection(document: JsonObject, name: string): StoredHealth {
+  const { servers = {}, counters = {} } = section(document, name);
   return {
     servers: Object.fromEntries(
       Object.entries(object(servers, "`servers`")).map(([id, value]) => [id, snapshot(value)]),
@@ -26,20 +37,13 @@ export function readHealth(document: JsonObject, pool: string): StoredHealth {
   };
 }
 
-/** The document with one pool's section replaced and everything else as it was. */
-export function writeHealth(document: JsonObject, pool: string, { servers, counters }: StoredHealth): JsonObject {
-  const written = { servers, counters };
-  if (pool === "") return { version: FORMAT_VERSION, ...document, ...written };
-  return { version: FORMAT_VERSION, ...document, pools: { ...sections(document), [pool]: written } };
-}
-
 function sections(document: JsonObject): JsonObject {
   return object(document.pools ?? {}, "`pools`");
 }
 
-function section(document: JsonObject, pool: string): JsonObject {
-  if (pool === "") return document;
-  return Object.hasOwn(sections(document), pool) ? object(sections(document)[pool], "a pool") : {};
+function section(document: JsonObject, name: string): JsonObject {
+  if (name === "") return document;
+  return Object.hasOwn(sections(document), name) ? object(sections(document)[name], "a pool") : {};
 }
 
 function snapshot(value: unknown): HealthSnapshot {

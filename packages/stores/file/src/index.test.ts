@@ -70,6 +70,7 @@ test("the first pool has the top level, another one its own section", async () =
   await second.update((state) => ({ ...state, activeServerId: "us" }));
   expect(JSON.parse(await readFile(join(folder, "servers.json"), "utf8"))).toEqual({
     version: 1,
+    pool: "files",
     activeServerId: "eu",
     servers: [],
     pools: { media: { activeServerId: "us", servers: [] } },

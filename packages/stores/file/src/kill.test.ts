@@ -6,30 +6,16 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as moment } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import { expect, onTestFailed, test } from "vitest";
+import { bundleProgram } from "../../../../scripts/bundle-command.ts";
 import { FileStore } from "./file-store.ts";
 
 const CYCLES = 200;
 const SECRET_KEY = "0123456789abcdef0123456789abcdef";
 
-/** Adds and removes servers, step by step from the given one, and says so after each step. */
-const CHILD = `
-  import { systemClock } from "@davpool/core";
-  import { FileStore } from "./src/file-store.ts";
-  const [file, secretKey, first] = process.argv.slice(1);
-  const silent = { debug() {}, info() {}, warn() {}, error() {} };
-  const store = new FileStore({ file, section: "", secretKey, secretFields: [], clock: systemClock, random: Math.random, log: silent });
-  for (let step = Number(first); ; step++) {
-    const cycle = Math.floor(step / 2);
-    await store.update(({ servers }) => ({
-      activeServerId: "s" + cycle,
-      servers: step % 2 === 0
-        ? [...servers, { serverId: "s" + cycle, profile: { priority: cycle }, secrets: { password: "p" + cycle } }]
-        : servers.filter(({ serverId }) => serverId !== "s" + (cycle - 2)),
-    }));
-    process.stdout.write(step + "\\n");
-  }
-`;
+/** Adds and removes servers. */
+const CHILD = fileURLToPath(new URL("testing/endless-changes.test-support.ts", import.meta.url));
 
 /** What the file holds after a step; before the first one, nothing. */
 function stateAfter(step: number): StoredState {
@@ -58,9 +44,8 @@ function seeded(seed: number): () => number {
 }
 
 /** Starts at a step and kills at a random moment; gives the last step that was acknowledged. */
-async function runAndKill(file: string, first: number, random: () => number): Promise<number> {
-  const child = spawn(process.execPath, ["--input-type=module", "-e", CHILD, file, SECRET_KEY, String(first)], {
-    cwd: join(import.meta.dirname, ".."),
+async function runAndKill(program: string, file: string, first: number, random: () => number): Promise<number> {
+  const child = spawn(process.execPath, [program, file, SECRET_KEY, String(first)], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const enough = first + Math.floor(random() * 20);
@@ -86,6 +71,9 @@ test(`kill -9 at random moments of ${CYCLES} add/remove cycles: the file is whol
   const seed = Math.floor(Math.random() * 2 ** 32);
   const random = seeded(seed);
   const folder = await mkdtemp(join(tmpdir(), "davpool-kill-"));
+  // It is started many times, and in one piece that takes next to no time.
+  const programs = await mkdtemp(join(tmpdir(), "davpool-kill-program-"));
+  const program = await bundleProgram(CHILD, programs);
   const file = join(folder, "servers.json");
   const errors: string[] = [];
   const log = {
@@ -94,7 +82,16 @@ test(`kill -9 at random moments of ${CYCLES} add/remove cycles: the file is whol
     warn: (line: string) => errors.push(line),
     error: (line: string) => errors.push(line),
   };
-  const init = { file, section: "", secretKey: SECRET_KEY, secretFields: [], clock: systemClock, random, log };
+  const init = {
+    file,
+    pool: "files",
+    primary: true,
+    secretKey: SECRET_KEY,
+    secretFields: [],
+    clock: systemClock,
+    random,
+    log,
+  };
   let step = -1;
   let kills = 0;
   let acknowledged = -1;
@@ -102,7 +99,7 @@ test(`kill -9 at random moments of ${CYCLES} add/remove cycles: the file is whol
     process.stderr.write(`seed ${seed}, kill ${kills + 1}, last acknowledged step ${acknowledged}, folder ${folder}\n`);
   });
   for (; step < 2 * CYCLES; kills++) {
-    acknowledged = await runAndKill(file, step + 1, random);
+    acknowledged = await runAndKill(program, file, step + 1, random);
     const text = await readFile(file, "utf8");
     expect(() => JSON.parse(text) as unknown).not.toThrow();
     const state = await new FileStore(init).load();
@@ -114,5 +111,6 @@ test(`kill -9 at random moments of ${CYCLES} add/remove cycles: the file is whol
   await new FileStore(init).update((state) => state);
   expect((await readdir(folder)).toSorted()).toEqual(["servers.json", "servers.json.lock"]);
   await rm(folder, { recursive: true });
+  await rm(programs, { recursive: true });
   expect(kills).toBeGreaterThan(15);
 }, 60_000);

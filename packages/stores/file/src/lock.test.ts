@@ -38,7 +38,15 @@ afterEach(async () => {
 });
 
 function open(clock: Clock = systemClock): FileStore {
-  return new FileStore({ file, section: "", secretFields: [], clock, random: Math.random, log: silent });
+  return new FileStore({
+    file,
+    pool: "files",
+    primary: true,
+    secretFields: [],
+    clock,
+    random: Math.random,
+    log: silent,
+  });
 }
 
 const adding = (serverId: string) => (state: StoredState) => ({
@@ -73,7 +81,7 @@ function run(script: string): { child: ChildProcess; next: () => Promise<string>
     import { withLock } from "./src/lock.ts";
     const file = process.argv[1];
     const silent = { debug() {}, info() {}, warn() {}, error() {} };
-    const open = (clock) => new FileStore({ file, section: "", secretFields: [], clock, random: Math.random, log: silent });
+    const open = (clock) => new FileStore({ file, pool: "files", primary: true, secretFields: [], clock, random: Math.random, log: silent });
     const options = { clock: systemClock, random: Math.random, limit: 10_000 };
     const adding = (serverId) => (state) => ({ ...state, servers: [...state.servers, { serverId, profile: {}, secrets: {} }] });
   `;

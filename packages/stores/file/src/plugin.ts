@@ -29,7 +29,8 @@ export const fileStore = definePlugin({
     const environment = services.get(ENVIRONMENT);
     return new FileStore({
       file: resolve(baseDirectory, path ?? (environment.DAV_SERVERS_FILE || "servers.json")),
-      section: primary ? "" : pool,
+      pool,
+      primary,
       secretKey: environment.DAVPOOL_SECRET_KEY,
       secretFields: services.has(TRANSPORT) ? services.get(TRANSPORT).secretFields : ["password", "token"],
       clock,

@@ -4,17 +4,18 @@ import {
   holdsSealed,
   isSealed,
   readSection,
+  sectionOf,
   writeSection,
   type Entry,
   type JsonObject,
+  type Owner,
   type Section,
 } from "./format.ts";
 
 export interface SectionCodecParts {
   /** Named in errors. */
   readonly file: string;
-  /** The pool whose section is meant; empty for the one at the top level. */
-  readonly pool: string;
+  readonly owner: Owner;
   /** Undefined when there is no `DAVPOOL_SECRET_KEY`. */
   readonly keyring: Keyring | undefined;
   /** Profile fields that are never written in clear. */
@@ -33,22 +34,24 @@ export class SectionCodec {
 
   /** @throws StoreError `STORE_KEY_MISSING` or `STORE_KEY_WRONG` */
   async decode(document: JsonObject): Promise<StoredState> {
-    const { activeServerId, entries } = readSection(document, this.#parts.pool);
+    const name = sectionOf(document, this.#parts.owner);
+    const { activeServerId, entries } = readSection(document, name);
     const sealed = entries.filter(isSealed);
     const box = sealed.length > 0 ? await this.#unlock(document, sealed) : undefined;
-    return { activeServerId, servers: entries.map((entry) => this.#open(entry, box)) };
+    return { activeServerId, servers: entries.map((entry) => this.#open(entry, name, box)) };
   }
 
   /** @throws StoreError `STORE_KEY_MISSING` or `STORE_KEY_WRONG`, before anything is lost. */
   async encode(document: JsonObject, state: StoredState): Promise<JsonObject> {
-    const { pool } = this.#parts;
+    const { owner } = this.#parts;
+    const name = sectionOf(document, owner);
     const secret = state.servers.find((server) => Object.keys(server.secrets).length > 0);
     const box = secret && (await this.#boxFor(document, secret));
     const section: Section = {
       activeServerId: state.activeServerId,
-      entries: state.servers.map((server) => this.#seal(server, box)),
+      entries: state.servers.map((server) => this.#seal(server, name, box)),
     };
-    const { encryption, ...rest } = writeSection(document, pool, section);
+    const { encryption, ...rest } = writeSection(document, owner, section);
     // Without encrypted values the salt means nothing, and the next key may be another one.
     if (!holdsSealed(rest)) return rest;
     const { version, ...others } = rest;
@@ -95,12 +98,12 @@ export class SectionCodec {
     );
   }
 
-  #open(entry: Entry, box: SecretBox | undefined): StoredServer {
+  #open(entry: Entry, section: string, box: SecretBox | undefined): StoredServer {
     const { serverId, sealed } = entry;
-    const { file, pool } = this.#parts;
+    const { file } = this.#parts;
     const { profile, secrets: clear } = this.#takeClear(entry);
     const opened = Object.entries(sealed).map(([name, value]): [string, string] => {
-      const text = box?.open(value, [pool, serverId, name]);
+      const text = box?.open(value, [section, serverId, name]);
       if (text !== undefined) return [name, text];
       throw new StoreError(
         "STORE_KEY_WRONG",
@@ -129,10 +132,9 @@ export class SectionCodec {
     };
   }
 
-  #seal({ serverId, profile, secrets }: StoredServer, box: SecretBox | undefined): Entry {
-    const { pool } = this.#parts;
+  #seal({ serverId, profile, secrets }: StoredServer, section: string, box: SecretBox | undefined): Entry {
     const sealed = Object.entries(secrets).flatMap(([name, text]) =>
-      box ? [[name, box.seal(text, [pool, serverId, name])] as const] : [],
+      box ? [[name, box.seal(text, [section, serverId, name])] as const] : [],
     );
     return { serverId, profile, sealed: Object.fromEntries(sealed) };
   }

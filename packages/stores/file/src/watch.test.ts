@@ -37,11 +37,12 @@ afterEach(async () => {
 });
 
 function open({
-  section = "",
+  pool = "files",
   path = file,
   clock = systemClock,
-}: { section?: string; path?: string; clock?: Clock } = {}): FileStore {
-  return new FileStore({ file: path, section, secretFields: [], clock, random: Math.random, log });
+}: { pool?: string; path?: string; clock?: Clock } = {}): FileStore {
+  const primary = pool === "files";
+  return new FileStore({ file: path, pool, primary, secretFields: [], clock, random: Math.random, log });
 }
 
 const ids = (state: StoredState) => state.servers.map((server) => server.serverId);
@@ -92,7 +93,7 @@ describe("a watched file", () => {
     const box = inbox();
     watches.use(store.watch(box.put));
     await store.update(adding("eu"));
-    await open({ section: "media" }).update(adding("other"));
+    await open({ pool: "media" }).update(adding("other"));
     await open().update((state) => state);
     await store.updateHealth((health) => health);
     await open().update(adding("us"));
@@ -205,7 +206,7 @@ test("watching keeps no process alive", async () => {
     import { FileStore } from "./src/file-store.ts";
     import { systemClock } from "@davpool/core";
     const silent = { debug() {}, info() {}, warn() {}, error() {} };
-    const store = new FileStore({ file: process.argv[1], section: "", secretFields: [], clock: systemClock, random: Math.random, log: silent });
+    const store = new FileStore({ file: process.argv[1], pool: "files", primary: true, secretFields: [], clock: systemClock, random: Math.random, log: silent });
     store.watch(() => {});
   `;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script, file], {
