@@ -40,6 +40,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
   readonly #pool: Pool;
   readonly #base: Base;
   readonly #fixed: readonly string[];
+  /** It has credentials. */
+  readonly #authorized: boolean;
   readonly #max: number;
   readonly #settings: ConnectionSettings;
   readonly #closing: AbortSignal;
@@ -52,7 +54,9 @@ export class WebDavConnection implements Connection<WebDavWire> {
     this.#max = profile.maxConnections;
     this.#settings = settings;
     this.#closing = init.signal;
-    this.#fixed = ["user-agent", settings.userAgent, ...authorization(init.credentials)];
+    const authorized = authorization(init.credentials);
+    this.#authorized = authorized.length > 0;
+    this.#fixed = ["user-agent", settings.userAgent, ...authorized];
     this.#pool = new Pool(this.#base.origin, {
       connections: profile.maxConnections,
       pipelining: 1,
@@ -122,7 +126,9 @@ export class WebDavConnection implements Connection<WebDavWire> {
     const request = { method, path: "", ...(method === "PROPFIND" && { headers: { depth: "0" } }) };
     const { status, body } = await this.send(request, unmanaged(signal));
     await body.read(PIECE);
-    // 401 and 404 come from a server that works; whoever asks will be told.
+    // Nobody gets anything else there, and it is not the callers who can put it right.
+    if (status === 401 && this.#authorized) throw new Error("it refuses the credentials (HTTP 401)");
+    // Others, and a 404, come from a server that works; whoever asks will be told.
     if (status >= 500) throw new Error(`it answered the health check with ${status}`);
   }
 

@@ -231,10 +231,11 @@ export class FileStore implements ProfileStore {
   /** Whoever gives the only pool another name would look for its servers. */
   #tellOfOthers(document: JsonObject): void {
     const { file, pool, primary, log } = this.#init;
+    const { pool: owner } = document;
     const { entries } = readSection(document, "");
-    if (!primary || entries.length === 0 || document.pool === undefined || document.pool === pool) return;
+    if (!primary || entries.length === 0 || typeof owner !== "string" || owner === pool) return;
     log.info(
-      `The servers at the top level of the store file ${file} belong to the pool "${String(document.pool)}", and not to "${pool}". If that pool has another name now, write it into the file as "pool".`,
+      `The servers at the top level of the store file ${file} belong to the pool "${owner}", and not to "${pool}". If that pool has another name now, write it into the file as "pool".`,
       { file },
     );
   }
