@@ -81,6 +81,23 @@ test("SIGTERM ends it in good order", async () => {
   expect(await davpool.exit).toBe(0);
 });
 
+test("SIGTERM cuts off what takes too long, and whoever waits for it is told", async () => {
+  await using one = await createWebDavServer();
+  await using davpool = await startHttpProcess({ ...poolOf(one.url), http: { drain: 100 } });
+  const client = await connect(davpool.url);
+  await using _ = await one.inject({ kind: "delay", ms: Infinity, methods: ["GET", "PUT"] });
+  const call = (parameters: object) =>
+    client.callTool({ name: "dav_request", arguments: { path: "/a", ...parameters } });
+  const slow = [call({ method: "GET" }), call({ method: "PUT", body: "" })];
+  await one.received(2, ({ method }) => method !== "OPTIONS");
+  const cutOff = davpool.logged("are cut off");
+  davpool.kill("SIGTERM");
+  await cutOff;
+  const codes = (await Promise.all(slow)).map(({ content }) => JSON.stringify(content));
+  expect(codes).toEqual([expect.stringContaining("POOL_CLOSED"), expect.stringContaining("OUTCOME_UNKNOWN")]);
+  expect(await davpool.exit).toBe(0);
+});
+
 test.each([
   [["--host", "0.0.0.0"], 1, "--allow-anonymous"],
   [["--port", "99999"], 2, "0 to 65535"],

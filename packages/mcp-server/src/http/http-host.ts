@@ -26,6 +26,8 @@ export const ENDPOINT = "/mcp";
 const PATIENCE: Patience = { head: 10_000, request: 120_000 };
 /** Milliseconds between two looks for these at most. */
 const LOOKS = 5_000;
+/** Milliseconds for answers to those whose calls are cut off. */
+const LAST_WORDS = 1_000;
 /** Longer than the usual proxy keeps a connection, so that it is the proxy that closes. */
 const KEEP_ALIVE = 75_000;
 /** Milliseconds that a timer can take at most. */
@@ -118,7 +120,10 @@ export class HttpHost {
     this.#guard = new Guard(this.#parts.settings, identity?.settings);
   }
 
-  /** Takes no more requests, lets those in flight end within `settings.drain`, and closes every connection. */
+  /**
+   * Takes no more requests, lets those in flight end within `settings.drain`, and closes every connection. Pools are closed
+   * as well where calls take longer than that, so that those who wait for them are told.
+   */
   async close(): Promise<void> {
     this.#stopping = true;
     const closed = once(this.#server, "close");
@@ -130,10 +135,23 @@ export class HttpHost {
     // Streams that wait for news would wait for ever: sessions end once the requests have.
     await Promise.race([this.#drained(), patience.promise]);
     limit[Symbol.dispose]();
+    if (this.#running.size > 0) await this.#cutOff();
     await this.#parts.endpoint[Symbol.asyncDispose]();
     this.#server.closeAllConnections();
     this.#slowClients[Symbol.dispose]();
     await closed;
+  }
+
+  async #cutOff(): Promise<void> {
+    const { pools, settings, clock, log } = this.#parts;
+    log.warn(`Requests that took longer than http.drain (${settings.drain} ms) are cut off.`, {
+      requests: this.#running.size,
+    });
+    const patience = Promise.withResolvers<void>();
+    const limit = clock.after(LAST_WORDS, patience.resolve);
+    const closing = [...pools.values()].map((pool) => pool.close({ drain: 0 }));
+    await Promise.race([Promise.allSettled([...closing, this.#drained()]), patience.promise]);
+    limit[Symbol.dispose]();
   }
 
   async #drained(): Promise<void> {
