@@ -56,6 +56,8 @@ test("bad input to the tools is refused in words, changes nothing and sends noth
     ["dav_request", { ...get, headers: { Authorization: "Basic x" } }, "INVALID_REQUEST", "Authorization"],
     ["dav_request", { ...get, headers: { "X-A": "b\r\nX-B: c" } }, "INVALID_REQUEST", "X-A"],
     ["dav_request", { method: "MOVE", path: "/a.txt" }, "INVALID_REQUEST", "Destination"],
+    ["dav_request", { method: "DELETE", path: "" }, "INVALID_ARGUMENTS", "would take away everything"],
+    ["dav_request", { method: "move", path: "//", headers: { Destination: "/b" } }, "INVALID_ARGUMENTS", "everything"],
     ["dav_request", { method: "MOVE", path: "/a", headers: { Destination: "/../b" } }, "INVALID_PATH"],
     [
       "dav_request",

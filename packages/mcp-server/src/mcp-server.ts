@@ -23,7 +23,7 @@ import type { Tool } from "./tools/tool.ts";
 
 /** What a model is told of the tools, by what there is. */
 const ABOUT_FILES =
-  "Several WebDAV servers behave as one file store. Send requests without serverId and the pool picks a server and fails over; look at dav_list_servers when something seems wrong.";
+  "Several WebDAV servers, which are meant to show the same files, behave as one file store. Send requests without serverId and the pool picks a server and fails over; look at dav_list_servers when something seems wrong.";
 const ABOUT_SERVERS =
   "Tools of other MCP servers have the name of their pool in front. Where several servers stand behind one name, they stand in for each other. Error -32003 means that none of them answered; when its code is OUTCOME_UNKNOWN, look at the current state before you repeat the call.";
 

@@ -1,4 +1,4 @@
-import { describeError, sleep, type Clock, type Log, type Pool } from "@davpool/core";
+import { describeError, isDavpoolError, sleep, type Clock, type Log, type Pool } from "@davpool/core";
 import { Catalog, LISTS, loadList, type ListKind, type Listed, type McpWire } from "@davpool/transport-mcp";
 
 /** Milliseconds between two looks at lists of which servers say that they have changed. */
@@ -130,7 +130,8 @@ export class Upstream implements Disposable {
     try {
       return await loadList(this.pool, serverId, kind);
     } catch (error) {
-      if (kind === "tools")
+      // Of a pool that is closed, nobody need know what it offers.
+      if (kind === "tools" && !isClosed(error))
         this.#log.warn(
           `A server did not say what it offers: ${describeError(error)} It is asked again once it answers.`,
           {
@@ -141,4 +142,8 @@ export class Upstream implements Disposable {
       throw error;
     }
   }
+}
+
+function isClosed(error: unknown): boolean {
+  return isDavpoolError(error) && error.code === "POOL_CLOSED";
 }

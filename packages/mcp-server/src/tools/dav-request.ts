@@ -19,10 +19,17 @@ import { Type, type Static } from "typebox";
 import { decodeBody, encodeBody } from "./body-encoding.ts";
 import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer } from "./tool.ts";
 
+/** Whoever writes a program by heart forgets a name sooner than means everything. */
+const REMOVING = new Set(["DELETE", "MOVE"]);
+const BASE = /^\/*$/;
+
 const input = Type.Object(
   {
     method: Type.String({ description: `One of ${METHODS.join(", ")}.` }),
-    path: Type.String({ description: "Path below the server's base, such as /folder/file.txt." }),
+    path: Type.String({
+      description:
+        "Path below the server's base, such as /folder/file.txt. Escapes such as %20 are decoded; % itself is %25. An href in an answer begins with the base of the server that gave it: leave that away.",
+    }),
     depth: Type.Optional(Type.Enum(["0", "1", "infinity"], { description: "Depth header. Default for PROPFIND: 1." })),
     headers: Type.Optional(
       Type.Record(Type.String(), Type.String(), {
@@ -146,6 +153,10 @@ export function davRequestTool({ pool, deadline }: ToolPool, prefix: string, max
           { path: aggregate === undefined ? "quorum" : "aggregate", message: "needs a serverGroup." },
         ]);
       const request = toRequest(name, args);
+      if (REMOVING.has(request.method) && BASE.test(args.path))
+        throw new InvalidArgumentsError(name, [
+          { path: "path", message: `is the server's base, and ${request.method} would take away everything in it.` },
+        ]);
       const consume = answerReader(request.method, maxBodySize);
       return serverGroup === undefined
         ? one(pool, request, consume, serverId, call)
