@@ -7,6 +7,8 @@ const SHORTEST_SECRET = 4;
 const MOST_LINES = 1_000;
 /** A line that does not end is cut here. */
 const LONGEST_READ = 64 * 1024;
+/** What comes after the reason: where it happened, brackets, and the version of the runtime. */
+const AFTERWARDS = /^\s|^\W+$|^Node\.js v\d/;
 
 /**
  * What a server writes to its standard error: lines for the log, at level debug and not without end, and the last one
@@ -44,7 +46,7 @@ export class ErrorOutput {
     if (line === "") return;
     for (const secret of this.#secrets) line = line.replaceAll(secret, "…");
     if (line.length > LONGEST_LINE) line = `${line.slice(0, LONGEST_LINE)}…`;
-    this.#last = line;
+    if (this.#last === "" || !AFTERWARDS.test(line)) this.#last = line;
     this.#count++;
     if (this.#count <= MOST_LINES) this.#log.debug(line, { serverId: this.#serverId, stream: "stderr" });
     if (this.#count === MOST_LINES)
