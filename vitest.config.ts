@@ -1,8 +1,23 @@
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
+
+/** Runs of benchmarks wait for long, which others can make use of if they come after. */
+class BenchmarksFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification) => (moduleId.includes("/bench/") ? 0 : 1);
+    // oxlint-disable-next-line unicorn/no-array-sort -- it is not that of an array
+    const sorted = await super.sort(files);
+    return sorted.toSorted((one, other) => rank(one) - rank(other));
+  }
+}
 
 export default defineConfig({
   test: {
     include: ["packages/**/src/**/*.test.ts", "examples/**/*.test.ts", "docs/**/*.test.ts", "bench/src/**/*.test.ts"],
+    globalSetup: "scripts/test-command.ts",
+    // Otherwise one processor is kept free, on two as on twenty.
+    maxWorkers: "100%",
+    sequence: { sequencer: BenchmarksFirst },
     testTimeout: 30_000,
     retry: 0,
     typecheck: { enabled: false },

@@ -4,7 +4,7 @@
  * import the packages as they are; nothing asks whether a value came from the same copy.
  */
 import { readFileSync } from "node:fs";
-import { dirname, resolve } from "node:path";
+import { dirname, parse, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
@@ -14,9 +14,14 @@ const DIST = fileURLToPath(new URL("../packages/mcp-server/dist/command", import
 const PACKAGE = /createRequire\(import\.meta\.url\)\("((?:\.\.\/)+package\.json)"\)/g;
 
 /** Writes the command, with all that it imports, into a folder, and returns the file to run. */
-export async function bundleCommand(folder: string = DIST): Promise<string> {
+export function bundleCommand(folder: string = DIST): Promise<string> {
+  return bundleProgram(COMMAND, folder);
+}
+
+/** Does the same with any program. */
+export async function bundleProgram(file: string, folder: string): Promise<string> {
   const bundle = await rolldown({
-    input: COMMAND,
+    input: file,
     platform: "node",
     plugins: [
       {
@@ -37,7 +42,7 @@ export async function bundleCommand(folder: string = DIST): Promise<string> {
   });
   await bundle.write({ dir: folder, format: "esm", entryFileNames: "[name].js", chunkFileNames: "[name]-[hash].js" });
   await bundle.close();
-  return resolve(folder, "bin.js");
+  return resolve(folder, `${parse(file).name}.js`);
 }
 
 if (import.meta.main) await bundleCommand();

@@ -6,8 +6,7 @@ import { createWebDavServer } from "@davpool/testkit";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { expect, test } from "vitest";
-import { bundleCommand } from "../../../scripts/bundle-command.ts";
-import { temporaryFolder } from "./testing/davpool-process.test-support.ts";
+import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts";
 
 const CORE = new URL("../../core/src/index.ts", import.meta.url).href;
 
@@ -15,7 +14,6 @@ test("the command in one piece serves, with a plugin that was made with another 
   await using folder = await temporaryFolder();
   await using dav = await createWebDavServer();
   dav.tree.write("/a.txt", "text");
-  const command = await bundleCommand(join(folder.path, "command"));
   await writeFile(
     join(folder.path, "davpool.config.mts"),
     `import { DavpoolError, definePlugin } from ${JSON.stringify(CORE)};
@@ -38,11 +36,11 @@ export default {
 `,
   );
   const run = promisify(execFile);
-  const { stdout } = await run(process.execPath, [command, "--version"], { cwd: folder.path });
+  const { stdout } = await run(process.execPath, [BIN, "--version"], { cwd: folder.path });
   expect(stdout).toMatch(/^\d+\.\d+\.\d+/);
   const client = new Client({ name: "test", version: "1" }, { versionNegotiation: { mode: "auto" } });
   await client.connect(
-    new StdioClientTransport({ command: process.execPath, args: [command, "serve"], cwd: folder.path, stderr: "pipe" }),
+    new StdioClientTransport({ command: process.execPath, args: [BIN, "serve"], cwd: folder.path, stderr: "pipe" }),
   );
   const ask = (parameters: object) => client.callTool({ name: "dav_request", arguments: { ...parameters } });
   expect((await ask({ method: "GET", path: "/a.txt" })).structuredContent).toMatchObject({ status: 200, body: "text" });

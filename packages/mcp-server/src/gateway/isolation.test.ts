@@ -35,7 +35,7 @@ function check(client: FeatureClient, marker: string): void {
 }
 
 describe("what one client's session knows", () => {
-  test("no other of 200 ever sees, over HTTP", { timeout: 60_000 }, async () => {
+  test("no other of 200 ever sees, over HTTP", { timeout: 120_000 }, async () => {
     await using server = await startStatefulServer();
     await using davpool = await startHttpServer(
       {

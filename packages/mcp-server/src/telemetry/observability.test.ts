@@ -54,17 +54,19 @@ beforeAll(async () => {
 async function eventful(telemetry: RunningTelemetry): Promise<string> {
   await using cluster = await createWebDavCluster({ servers: 3 });
   const servers = cluster.urls.map((url, index) => ({ serverId: `s${index}`, url, healthCheckInterval: 1 }));
-  await using open = await openPool(servers, {
-    health: { failures: 1, successes: 1, recoveryInterval: "10ms", slowStart: 0 },
-    hedging: { percentile: 0.5, least: 0 },
-  });
+  const health = { failures: 1, successes: 1, recoveryInterval: "10ms", slowStart: 0 };
+  await using hedged = await openPool(servers, { health, hedging: { percentile: 0.5, least: 0 } });
   // Enough for the pool to know how long answers take.
-  for (let count = 0; count < 40; count++) await ask(open);
+  for (let count = 0; count < 40; count++) await ask(hedged);
   const [first, second] = cluster.servers;
   const slow = await first?.inject({ kind: "delay", ms: Infinity, methods: ["OPTIONS"] });
-  for (let count = 0; count < 3; count++) await ask(open);
+  for (let count = 0; count < 3; count++) await ask(hedged);
   await slow?.off();
 
+  // Here requests find out that a server is down, before a check does, and not with a second request under way.
+  const seldom = servers.map((server) => ({ ...server, healthCheckInterval: 3_600 }));
+  await using open = await openPool(seldom, { health });
+  while (open.pool.list().some((server) => server.health.lastCheck === undefined)) await ask(open);
   const ejected = happened(open, "server-unhealthy");
   const refused = await second?.inject({ kind: "refuse" });
   for (let count = 0; count < 3; count++) await ask(open);

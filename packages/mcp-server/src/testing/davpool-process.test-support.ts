@@ -1,11 +1,11 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/client";
 import { StdioClientTransport } from "@modelcontextprotocol/client/stdio";
 import { Client as OlderClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport as OlderTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { inject } from "vitest";
 
 /** `older` speaks 2025-era protocols, `newer` negotiates the current one. */
 export type ClientLine = "older" | "newer";
@@ -28,7 +28,8 @@ export interface DavpoolProcess extends AsyncDisposable {
   call(name: string, parameters?: Record<string, unknown>, signal?: AbortSignal): Promise<ToolReply>;
 }
 
-export const BIN = fileURLToPath(new URL("../bin.ts", import.meta.url));
+/** The command, which was made before all tests. */
+export const BIN = inject("davpool");
 
 /** A folder of its own for one test. */
 export async function temporaryFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
