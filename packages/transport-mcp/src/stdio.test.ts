@@ -5,7 +5,7 @@ import { isDavpoolError } from "@davpool/core";
 import { MISSING_COMMAND, createMcpServer, type McpStdioServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { TIMEOUT, ended, isAlive, openPool, textOf, type OpenPool } from "./testing/pool.test-support.ts";
-import type { McpRequest } from "./wire.ts";
+import type { McpRequest, McpResponse } from "./wire.ts";
 
 const call = (name: string, args: object = {}): McpRequest => ({
   method: "tools/call",
@@ -31,6 +31,18 @@ async function messageOf(work: Promise<unknown>): Promise<string> {
     return (error as Error).message;
   }
   return "no error";
+}
+
+/** Resolves when the system has forgotten a process, as this one was told of its end. */
+async function reaped(pid: number): Promise<void> {
+  for (;;) {
+    try {
+      process.kill(pid, 0);
+    } catch {
+      return;
+    }
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 async function within(
@@ -172,6 +184,46 @@ describe("a process that dies", () => {
       await server.started(2);
       expect(textOf((await pool.execute(call("add"))).value)).toBe("server-1 add {}");
     });
+  });
+
+  test("says why, although more is written after that", async () => {
+    const script = 'throw Object.assign(new Error("no token"), { hint: { set: "TOKEN" } })';
+    await using open = await openPool([{ command: [process.execPath, "-e", script] }]);
+    const message = await messageOf(open.pool.execute(call("read")));
+    expect(message).toContain("its process exited with code 1: Error: no token");
+  });
+
+  test("is asked nothing more, also while what it left behind keeps its output open", async () => {
+    // It ends itself, and what it has started is in a group of its own.
+    const script = `
+      const { spawn } = require("node:child_process");
+      require("node:readline").createInterface({ input: process.stdin }).on("line", (line) => {
+        const { id, method } = JSON.parse(line);
+        const answer = (result) => console.log(JSON.stringify({ jsonrpc: "2.0", id, result }));
+        if (method === "initialize")
+          answer({ protocolVersion: "2025-11-25", capabilities: {}, serverInfo: { name: "x", version: "1" } });
+        if (method !== "tools/call") return;
+        const { pid } = spawn("sleep", ["60"], { detached: true, stdio: ["ignore", "inherit", "ignore"] });
+        answer({ content: [{ type: "text", text: process.pid + " " + pid }] });
+      });
+    `;
+    const ids = async (answer: Promise<{ readonly value: McpResponse }>) =>
+      textOf((await answer).value)
+        .split(" ")
+        .map(Number) as [number, number];
+    await using open = await openPool([{ command: [process.execPath, "-e", script], era: "legacy", timeout: 5_000 }]);
+    const [first, child] = await ids(open.pool.execute(call("read")));
+    process.kill(first, "SIGKILL");
+    await reaped(first);
+    const answer = ids(open.pool.execute(call("read")));
+    answer.catch(() => {});
+    await new Promise((resolve) => setImmediate(resolve));
+    // Its output is waited for no longer.
+    open.clock.advance(1_000);
+    const [second, other] = await answer;
+    expect(second).not.toBe(first);
+    process.kill(child);
+    process.kill(other);
   });
 
   test("before it is ready rests longer each time, and fails requests at once meanwhile", async () => {

@@ -78,13 +78,16 @@ export class StdioChannel implements Channel {
     log.debug("The process of a server was started.", { serverId, pid: child.pid });
   }
 
-  // The contract of the protocol's machinery: what goes wrong is a rejection.
-  // oxlint-disable-next-line typescript/require-await
   async send(message: JSONRPCMessage): Promise<void> {
     const exchange = this.next;
     this.next = undefined;
-    const stdin = this.#process?.stdin;
-    if (this.#why || !stdin?.writable) throw this.#why ?? new ConnectionBrokenError("its process does not listen");
+    if (this.#why) throw this.#why;
+    if (!this.#process?.stdin.writable) {
+      // It is about to be gone. Whoever tries again is to find a new one.
+      this.#process?.kill();
+      await this.#process?.gone;
+      throw this.#why ?? new ConnectionBrokenError("its process does not listen");
+    }
     if ("method" in message && message.method === "server/discover") this.puzzled = true;
     exchange?.sent();
     if (this.#outgoing === "") process.nextTick(this.#flush);
