@@ -11,6 +11,19 @@ import { priority } from "@davpool/strategy-priority";
 import { weighted } from "@davpool/strategy-weighted";
 import { mcp } from "@davpool/transport-mcp";
 import { webdav } from "@davpool/transport-webdav";
+// Of the imports above nothing stays in the declarations, where these bring the types of options.
+import "@davpool/notifier-webhook";
+import "@davpool/policy-audit-log";
+import "@davpool/store-file";
+import "@davpool/store-memory";
+import "@davpool/strategy-least-connections";
+import "@davpool/strategy-priority";
+import "@davpool/strategy-random";
+import "@davpool/strategy-response-time";
+import "@davpool/strategy-round-robin";
+import "@davpool/strategy-weighted";
+import "@davpool/transport-mcp";
+import "@davpool/transport-webdav";
 
 /** The plugins that can be named without installing anything. Importing them also brings their types. */
 export const builtIns: readonly AnyPlugin[] = [

@@ -1,3 +1,6 @@
+// Whoever writes a configuration needs the types of its sections.
+import "./sections.ts";
+
 export { defineConfig, definePlugin, named } from "@davpool/core";
 export type { Config } from "@davpool/core";
 export { builtIns } from "./built-ins.ts";

@@ -2,6 +2,10 @@ import { Type, type Static, type TProperties } from "typebox";
 import { gatewaySections } from "./gateway/section.ts";
 import { httpSections } from "./http/section.ts";
 import { telemetrySections } from "./telemetry/section.ts";
+// Of the imports above nothing stays in the declarations, where these bring the types of sections.
+import "./gateway/section.ts";
+import "./http/section.ts";
+import "./telemetry/section.ts";
 
 const tools = Type.Object(
   {

@@ -10,8 +10,7 @@ const LONGEST_MESSAGE = 64 * 1024 * 1024;
 /** Serves one client over standard input and output, until it closes its end or `stop` aborts. */
 export async function overStdio(running: Running, stop: AbortSignal): Promise<void> {
   const { config, open, servers, log } = running;
-  using stack = new DisposableStack();
-  stack.use(reloading(running, () => []));
+  using _ = reloading(running, () => []);
   const transport = new PipeTransport(process.stdin, process.stdout, LONGEST_MESSAGE);
   const shortcuts = servers.shorten(transport);
   const hosting: Hosting = { transport: "pipe", begun: ({ mcpReq }) => shortcuts.unfinished(mcpReq.id) };

@@ -74,7 +74,8 @@ export interface WebDavServer extends AsyncDisposable {
   disconnected(count?: number): Promise<void>;
   /**
    * Switches a fault on; it acts from the moment the promise resolves, on requests that arrive then. Several can be
-   * on at once. Of those that change how a body is sent, the one switched on last decides.
+   * on at once. Of those that change how a body is sent, the one switched on last decides. Rejects with a TypeError
+   * or RangeError for one that makes no sense.
    */
   inject(fault: Fault): Promise<ActiveFault>;
   /** Switches all faults off. */
@@ -153,7 +154,7 @@ export async function createWebDavServer(options: WebDavServerOptions = {}): Pro
       await faults.run(exchange, () => exchange.answer());
     } catch (error) {
       if (error instanceof ClientGone) return;
-      // For example a fault with a status that node refuses: the client must not wait, and the test must hear of it.
+      // The client must not wait, and the test must hear of it.
       response.destroy();
       throw error;
     }

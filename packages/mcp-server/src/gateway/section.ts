@@ -31,7 +31,7 @@ const gateway = Type.Object(
       Type.Enum(["auto", "always"], {
         default: "auto",
         description:
-          "auto: what MCP servers offer is called <pool>__<name>, unless theirs is the only pool. always: also then.",
+          "auto: what MCP servers offer is called `<pool>__<name>`, unless theirs is the only pool. always: also then.",
       }),
     ),
     pools: Type.Optional(Type.Record(Type.String(), pool, { description: "Settings for single pools, by name." })),

@@ -1,3 +1,4 @@
+import { DurationSchema, milliseconds } from "@davpool/core";
 import { Type, type Static, type TProperties } from "typebox";
 import { identitySection, type IdentitySection } from "../identity/section.ts";
 import { sessionsSection, type SessionsSection } from "../sessions/section.ts";
@@ -43,10 +44,9 @@ const httpSection = Type.Object(
       }),
     ),
     drain: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        default: 10_000,
-        description: "Milliseconds that requests in flight get when the server is told to stop.",
+      DurationSchema({
+        default: "10s",
+        description: "Time that requests in flight get when the server is told to stop.",
       }),
     ),
   },
@@ -70,16 +70,19 @@ export const httpSections: TProperties = {
   identity: Type.Optional(identitySection),
 };
 
-export type HttpSettings = Required<Omit<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins">> &
-  Pick<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins">;
+export type HttpSettings = Required<Omit<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins" | "drain">> &
+  Pick<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins"> & {
+    /** In milliseconds. */
+    readonly drain: number;
+  };
 
-export function httpSettings(section: HttpSection = {}): HttpSettings {
+export function httpSettings({ drain = "10s", ...section }: HttpSection = {}): HttpSettings {
   return {
     host: "127.0.0.1",
     port: 8_080,
     maxRequestSize: 67_108_864,
     trustProxy: false,
-    drain: 10_000,
     ...section,
+    drain: milliseconds(drain),
   };
 }

@@ -52,7 +52,12 @@ const telemetry = Type.Object(
           "false: nothing at all, whatever the environment says. true: on, with the usual collector if none is named. Default: on as soon as a collector or Prometheus is configured, here or by OTEL_* variables.",
       }),
     ),
-    serviceName: Type.Optional(Type.String({ minLength: 1, description: "Default: OTEL_SERVICE_NAME, else davpool." })),
+    serviceName: Type.Optional(
+      Type.String({
+        minLength: 1,
+        description: "What davpool is called in what it reports. Default: OTEL_SERVICE_NAME, else davpool.",
+      }),
+    ),
     otlp: Type.Optional(otlp),
     traces: byOtlp("traces"),
     metrics: byOtlp("metrics"),

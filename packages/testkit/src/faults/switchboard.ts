@@ -5,6 +5,8 @@ import type { LoggedRequest } from "../request-log.ts";
 import { behaviourOf } from "./behaviour-of.ts";
 import { STAGES } from "./behaviour.ts";
 import type { FaultBehaviour } from "./behaviour.ts";
+import { checkFault } from "./check-fault.ts";
+import { FAULT_FIELDS } from "./fault-fields.ts";
 import type { ActiveFault, Fault, FaultFilter, ListenerFault, RequestFault } from "./fault.ts";
 import { SwitchedFault } from "./switched-fault.ts";
 
@@ -25,6 +27,7 @@ export class Switchboard {
   }
 
   async inject(fault: Fault): Promise<ActiveFault> {
+    checkFault("a server", FAULT_FIELDS, fault);
     return isListenerFault(fault) ? this.#impose(fault) : this.#switchOn(fault);
   }
 

@@ -1,4 +1,5 @@
 import { McpHttpServer } from "./http-server.ts";
+import { checkMcpFault } from "./mcp-fault-fields.ts";
 import type { McpFault } from "./mcp-fault.ts";
 import { DEFAULT_TOOLS, type McpEra, type McpTool } from "./mcp-settings.ts";
 import { McpStdioServer } from "./stdio-server.ts";
@@ -39,6 +40,7 @@ export async function createMcpServer(
   options: McpStdioServerOptions | McpHttpServerOptions,
 ): Promise<McpStdioServer | McpHttpServer> {
   const { name = "server-1", era = "both", tools = DEFAULT_TOOLS, faults = [] } = options;
+  for (const fault of faults) checkMcpFault(options.transport, fault);
   const settings = { name, era, tools, faults };
   if (options.transport === "stdio") {
     const server = new McpStdioServer(settings, options.helper ?? false);

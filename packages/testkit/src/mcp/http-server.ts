@@ -3,6 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo, Socket } from "node:net";
 import { text } from "node:stream/consumers";
+import { checkMcpFault } from "./mcp-fault-fields.ts";
 import { faultOf, type McpFault } from "./mcp-fault.ts";
 import { McpLog, entryOf, type McpLogEntry } from "./mcp-log.ts";
 import {
@@ -82,6 +83,7 @@ export class McpHttpServer implements McpServer {
   }
 
   inject(fault: McpFault): ActiveMcpFault {
+    checkMcpFault("http", fault);
     this.#change([...this.#settings.faults, fault]);
     const off = () => this.#change(this.#settings.faults.filter((one) => one !== fault));
     return { off, [Symbol.dispose]: off };

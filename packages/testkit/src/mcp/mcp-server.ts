@@ -8,7 +8,10 @@ export interface McpServer extends AsyncDisposable {
   readonly log: McpLog;
   /** The calls that it has read, answered or not. */
   readonly calls: readonly McpLogEntry[];
-  /** Switches a fault on, for what runs and for what will be started. */
+  /**
+   * Switches a fault on, for what runs and for what will be started.
+   * @throws TypeError or RangeError for one that makes no sense.
+   */
   inject(fault: McpFault): ActiveMcpFault;
   clearFaults(): void;
   /** Has other tools from now on, and tells those who are connected. */

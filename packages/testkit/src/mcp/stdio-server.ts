@@ -4,6 +4,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { McpLog, type McpLogEntry } from "./mcp-log.ts";
 import type { McpEra, McpSettings, McpTool } from "./mcp-settings.ts";
+import { checkMcpFault } from "./mcp-fault-fields.ts";
 import type { McpFault } from "./mcp-fault.ts";
 import type { ActiveMcpFault, McpServer } from "./mcp-server.ts";
 
@@ -64,6 +65,7 @@ export class McpStdioServer implements McpServer {
   }
 
   inject(fault: McpFault): ActiveMcpFault {
+    checkMcpFault("stdio", fault);
     this.#change({ faults: [...this.#settings.faults, fault] });
     const off = () => this.#change({ faults: this.#settings.faults.filter((one) => one !== fault) });
     return { off, [Symbol.dispose]: off };

@@ -33,7 +33,7 @@ export interface FaultProxy extends AsyncDisposable {
   disconnected(count?: number): Promise<void>;
   /**
    * Switches a fault on; it acts from the moment the promise resolves, on new connections and on those that are open.
-   * Several can be on at once.
+   * Several can be on at once. Rejects with a TypeError or RangeError for one that makes no sense.
    */
   inject(fault: ProxyFault): Promise<ActiveFault<ProxyFault>>;
   /** Switches all faults off. */

@@ -1,3 +1,4 @@
+import { checkFault } from "../faults/check-fault.ts";
 import type { ActiveFault, ListenerFault } from "../faults/fault.ts";
 import { isListenerFault } from "../faults/switchboard.ts";
 import { SwitchedFault } from "../faults/switched-fault.ts";
@@ -5,6 +6,7 @@ import type { Listener } from "../listener.ts";
 import { behaviourOf } from "./behaviour.ts";
 import type { ConnectionBehaviour } from "./behaviour.ts";
 import type { Lane } from "./lane.ts";
+import { PROXY_FAULT_FIELDS } from "./proxy-fault-fields.ts";
 import type { ConnectionFault, ProxyFault } from "./proxy-fault.ts";
 import type { ProxiedConnection } from "./proxied-connection.ts";
 
@@ -40,6 +42,7 @@ export class ProxySwitchboard {
   }
 
   async inject(fault: ProxyFault): Promise<ActiveFault<ProxyFault>> {
+    checkFault("a proxy", PROXY_FAULT_FIELDS, fault);
     return isListenerFault(fault) ? this.#impose(fault) : this.#switchOn(fault);
   }
 
