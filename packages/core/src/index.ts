@@ -7,6 +7,7 @@ export { loadConfig, pluginImporter } from "./config/load-config.ts";
 export type { LoadedConfig } from "./config/load-config.ts";
 export { resolveConfig } from "./config/resolve-config.ts";
 export type {
+  CheckedPoolName,
   HealthSettings,
   LimitSettings,
   PluginUse,
@@ -18,7 +19,7 @@ export { ID_PATTERN, composeSchema, serverProfileFields } from "./config/schema.
 export { SecretSchema, resolveSecret } from "./config/secret.ts";
 export type { Secret, SecretContext } from "./config/secret.ts";
 export { suggestion } from "./config/suggestion.ts";
-export { validator } from "./config/validate.ts";
+export { member, validator } from "./config/validate.ts";
 export type { Validator } from "./config/validate.ts";
 export { allAggregator, allAnswers } from "./aggregator/all.ts";
 export { corePlugins } from "./plugin/core-plugins.ts";

@@ -73,6 +73,34 @@ describe("davpool", () => {
     expect(stderr).toContain("pools: is empty");
   });
 
+  test("serve names the plugin that keeps it from starting, without a stack", async () => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "davpool.config.mjs");
+    const content = `import { definePlugin } from ${JSON.stringify(CORE)};
+      const keep = definePlugin({ kind: "policy", name: "keep", create: () => { throw new Error("no licence"); } });
+      export default { store: "memory", pools: { files: { transport: "webdav", policies: [keep] } } };`;
+    await writeFile(file, content);
+    const { code, error } = await davpool("serve", "--config", file);
+    expect(code).toBe(EXIT.configuration);
+    expect(error).toMatch(/^The policy plugin "keep" of pool "files" failed in create: no licence \(at .*:2\)\. .*\n$/);
+  });
+
+  test("status shows a server as unhealthy whose probe says nothing that can be understood", async () => {
+    await using folder = await temporaryFolder();
+    const file = join(folder.path, "davpool.config.mjs");
+    const content = `import { definePlugin } from ${JSON.stringify(CORE)};
+      const mute = definePlugin({ kind: "probe", name: "mute", create: () => ({ probe: async () => undefined }) });
+      const servers = [{ serverId: "a", url: "http://127.0.0.1:9/" }];
+      export default { store: "memory", pools: { files: { transport: "webdav", probe: mute, servers } } };`;
+    await writeFile(file, content);
+    const { code, out } = await davpool("status", "--json", "--config", file);
+    const { pools, errors } = JSON.parse(out) as { pools: { servers: object[] }[]; errors: string[] };
+    expect(code).toBe(EXIT.unusable);
+    expect(pools[0]?.servers[0]).toMatchObject({ health: "unhealthy" });
+    expect(pools[0]?.servers[0]).not.toHaveProperty("latency");
+    expect(errors).toEqual([expect.stringContaining('The probe "mute" of pool "files" gave undefined.')]);
+  });
+
   test("serve ends with exit code 0 when its client goes away", async () => {
     await using folder = await temporaryFolder();
     const { status, stdout } = spawnSync(process.execPath, [BIN, "serve"], {
@@ -145,10 +173,48 @@ describe("davpool check", () => {
       expect(error).toContain(line);
   });
 
+  test("reports what transports, identity and the gateway know, together with all the rest", async () => {
+    const { code, error, file } = await check(
+      "davpool.config.json",
+      JSON.stringify({
+        pools: {
+          files: {
+            transport: "webdav",
+            tiers: 1,
+            servers: [
+              { serverId: "a", url: "ftp://x/" },
+              { serverId: "b", url: "https://b.example.com/", username: "alice" },
+            ],
+          },
+          githup: { transport: "mcp", servers: [{ serverId: "c", command: "node x.js --foo" }] },
+          odd: { transport: "ftp", servers: [{ serverId: "d", timeout: "1s" }] },
+        },
+        identity: { tokens: [{ principal: "a:b", hash: "no" }] },
+        gateway: { pools: { github: {}, files: {}, githup: {}, odd: {} } },
+      }),
+    );
+    expect(code).toBe(EXIT.configuration);
+    expect(error).toContain(`${file} is wrong:`);
+    for (const line of [
+      "pools.files.tiers: must be a boolean; got 1.",
+      'pools.files.servers[0].url: must be the http: or https: address of a collection, such as "https://dav.example.com/files/"; got "ftp://x/".',
+      "pools.files.servers[1].username: has no password beside it",
+      'pools.githup.servers[0].command: "node x.js --foo" is one program of this name',
+      'pools.odd.transport: there is no transport "ftp"',
+      'pools.odd.servers[0].timeout: must be an integer; got "1s".',
+      "identity.tokens[0].principal: must be a name",
+      "identity.tokens[0].hash: must be",
+      'gateway.pools.github: there is no pool "github"; pools of MCP servers: githup. Did you mean "githup"?',
+      'gateway.pools.files: pool "files" is none of MCP servers; pools of MCP servers: githup.',
+    ])
+      expect(error).toContain(line);
+    expect(error.trim().split("\n")).toHaveLength(11);
+  });
+
   test.each([
     ["a missing default export of TypeScript", "davpool.config.ts", "export const config = {};", "no default export"],
     ["a missing default export", "davpool.config.mjs", "export const config = {};", "no default export"],
-    ["a file that throws", "davpool.config.mjs", 'throw new Error("no such vault");', "no such vault"],
+    ["a file that throws", "davpool.config.mjs", '\nthrow new Error("no such vault");', "davpool.config.mjs:2)"],
     ["a syntax error", "davpool.config.ts", "export default {", "cannot be loaded"],
     ["a default export that is no object", "davpool.config.mjs", "export default 7;", "must be an object"],
     ["JSON that does not parse", "davpool.config.json", "{", "cannot be loaded"],
@@ -163,7 +229,7 @@ describe("davpool check", () => {
       "a package that is not there",
       "davpool.config.json",
       '{ "plugins": ["davpool-strategy-nowhere"], "pools": { "files": { "transport": "webdav" } } }',
-      "cannot be imported",
+      '"davpool-strategy-nowhere" cannot be imported: package davpool-strategy-nowhere is not installed. Install it where the configuration is: npm install davpool-strategy-nowhere',
     ],
     [
       "a wrong option of a third-party strategy",

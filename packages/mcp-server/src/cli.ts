@@ -9,6 +9,7 @@ import {
 } from "@davpool/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
+import { createToken } from "./identity/token-hash.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
 import type { HttpOptions } from "./serve.ts";
 import type { Terminal } from "./terminal.ts";
@@ -80,8 +81,7 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     .command("token")
     .description("make a token for one person or program, and the hash for identity.tokens")
     .argument("[principal]", "who it is for", "alice")
-    .action(async (principal: string) => {
-      const { createToken } = await import("./identity/token-hash.ts");
+    .action((principal: string) => {
       const { token, hash } = createToken();
       terminal.out(
         `Token, for its owner alone; it is shown only now:\n  ${token}\n\nFor identity.tokens in the configuration:\n  ${JSON.stringify({ principal, hash })}\n`,
@@ -132,6 +132,8 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     await program.parseAsync(parameters, { from: "user" });
     return code;
   } catch (error) {
+    // It was told to stop before it had begun.
+    if (stop.aborted && error === stop.reason) return EXIT.ok;
     if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
     if (!isDavpoolError(error)) {
       terminal.error(`davpool failed unexpectedly: ${error instanceof Error ? error.stack : describeError(error)}\n`);

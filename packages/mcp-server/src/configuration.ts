@@ -4,13 +4,17 @@ import {
   PluginRegistry,
   composeSchema,
   loadConfig,
+  member,
   pluginImporter,
   resolveConfig,
+  suggestion,
+  type CheckedPoolName,
+  type ConfigIssue,
   type ResolvedConfig,
 } from "@davpool/core";
 import { builtIns } from "./built-ins.ts";
 import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
-import { readIdentity, type IdentitySettings } from "./identity/settings.ts";
+import { identityProblems, readIdentity, type IdentitySettings } from "./identity/settings.ts";
 import { sections } from "./sections.ts";
 
 export interface ConfigurationSource {
@@ -33,16 +37,44 @@ export async function readConfiguration(source: ConfigurationSource = {}): Promi
   const settings = readEnvironment(environment, strategies);
   const loaded = await loadConfig(source.file, directory);
   const baseDirectory = loaded ? dirname(loaded.file) : directory;
-  const config = await resolveConfig(withEnvironment(loaded?.config, settings), {
+  return resolveConfig(withEnvironment(loaded?.config, settings), {
     ...(loaded && { file: loaded.file }),
     baseDirectory,
     plugins: builtIns,
     sections,
+    checkSections,
     importPlugin: pluginImporter(baseDirectory),
   });
-  // It has rules that a schema cannot express.
-  if (config.sections.identity !== undefined) identityOf(config);
-  return config;
+}
+
+/** What is wrong with this package's keys beyond their schemas. */
+function checkSections(
+  { identity, gateway }: Readonly<Record<string, unknown>>,
+  pools: readonly CheckedPoolName[],
+): readonly ConfigIssue[] {
+  return [
+    ...(identity === undefined ? [] : identityProblems(identity, { pools: pools.map(({ name }) => name) })),
+    ...gatewayProblems(gateway, pools),
+  ];
+}
+
+/** Settings for a pool that is not there, or is none of MCP servers, would be without effect. */
+function gatewayProblems(gateway: unknown, pools: readonly CheckedPoolName[]): readonly ConfigIssue[] {
+  const { pools: written } = (gateway ?? {}) as { readonly pools?: unknown };
+  if (typeof written !== "object" || written === null || Array.isArray(written)) return [];
+  const known = pools.filter(({ transport }) => transport === "mcp").map(({ name }) => name);
+  return Object.keys(written).flatMap((name) => {
+    const path = member("gateway.pools", name);
+    const pool = pools.find((candidate) => candidate.name === name);
+    // Of one whose transport nobody knows, that is reported.
+    if (pool && (pool.transport === undefined || pool.transport === "mcp")) return [];
+    const hint = suggestion(name, known);
+    return {
+      path,
+      message: `${pool ? `pool "${name}" is none of MCP servers` : `there is no pool "${name}"`}; pools of MCP servers: ${known.join(", ") || "none"}.`,
+      ...(hint !== undefined && { suggestion: hint }),
+    };
+  });
 }
 
 /** Who may use a server over HTTP; undefined when the configuration does not say. @throws ConfigError */

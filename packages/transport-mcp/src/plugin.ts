@@ -11,6 +11,7 @@ import {
 } from "@davpool/core";
 import { Type, type Static } from "typebox";
 import { MCP_HOST, type McpHost } from "./host.ts";
+import { problemsOf } from "./profile.ts";
 import { mcpTransport } from "./transport.ts";
 import type { OAuthProfile } from "./wire.ts";
 
@@ -135,6 +136,7 @@ export const mcp = definePlugin({
   name: "mcp",
   options,
   profile,
+  checkProfile: problemsOf,
   create(context, given) {
     const duration = (written: string | number | undefined, otherwise: string) =>
       milliseconds((written ?? otherwise) as "1s");

@@ -34,7 +34,7 @@ test.each([
   [{ command: " " }, /names no program/],
   [{ command: "x", token: "t" }, /token: belongs to a server with a url; .* env/],
   [{ command: "x", env: { "A=B": "c" } }, /"A=B" is no name of a variable/],
-  [{ url: "ftp://u:hunter2@a.example/" }, /"ftp:\/\/…@a.example\/" is not an http/],
+  [{ url: "ftp://u:hunter2@a.example/" }, /must be an http: or https: address.* got "ftp:\/\/…@a.example\/"/],
   [{ url: "https://u:p@a.example/" }, /must not hold credentials/],
   [{ url: "https://a.example/#x" }, /fragment/],
   [{ url: "https://a.example/", cwd: "/" }, /cwd: belongs to a server with a command/],
@@ -97,5 +97,24 @@ test("unknown fields and wrong types are found with the rest of the configuratio
     openPool([{ comand: ["x"] }, { command: [] }, { url: "https://a.example/", transport: "websocket" }]),
   ).rejects.toThrow(/comand[\s\S]*command[\s\S]*transport/);
   await expect(openPool([{ serverId: "a__b", command: "x" }])).rejects.toThrow(/without a double underscore/);
-  await expect(openPool([{ command: "x", url: "https://a.example/" }])).rejects.toThrow(/both command and url/);
+  await expect(
+    openPool([
+      { command: "x", url: "https://a.example/" },
+      { serverId: "b" },
+      { serverId: "c", url: "x" },
+      { serverId: "d", command: "node x.js --foo", token: "t" },
+      { serverId: "e", url: "https://a:b@c.example/", headers: { "a b": "1" } },
+    ]),
+  ).rejects.toMatchObject({
+    code: "INVALID_CONFIG",
+    issues: [
+      { path: "pools.tools.servers[0]", message: expect.stringContaining("has both command and url") as string },
+      { path: "pools.tools.servers[1]", message: expect.stringContaining("neither a command nor an addr") as string },
+      { path: "pools.tools.servers[2].url", message: expect.stringContaining("https: address, such as") as string },
+      { path: "pools.tools.servers[3].token", message: expect.stringContaining("goes into env") as string },
+      { path: "pools.tools.servers[3].command", message: expect.stringContaining('["node","x.js","--foo"]') as string },
+      { path: "pools.tools.servers[4].url", message: expect.stringContaining('got "https://…@c.example/"') as string },
+      { path: "pools.tools.servers[4].headers", message: expect.stringContaining("no name of a header") as string },
+    ],
+  });
 });

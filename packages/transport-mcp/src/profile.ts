@@ -1,8 +1,10 @@
 import {
   ForbiddenAddressError,
   InvalidProfileError,
+  formatIssue,
   hostOf,
   isLoopback,
+  type ConfigIssue,
   type SecurityRules,
   type ServerOrigin,
 } from "@davpool/core";
@@ -27,13 +29,29 @@ export function admit(profile: McpProfile, origin: ServerOrigin, security: Secur
   // First of all: what a caller wrote must never run.
   if (origin === "added" && (command !== undefined || OF_COMMANDS.some((field) => profile[field] !== undefined)))
     refuse("command: only the operator's configuration may name a command to run; give url instead.");
-  if (command === undefined && url === undefined)
-    refuse("is neither a command nor an address; give command to run a server here, or url to reach one.");
-  if (command !== undefined && url !== undefined)
-    refuse("has both command and url; a server is run here or reached over HTTP, so give one of them.");
-  const problems = url === undefined ? ofCommand(profile) : ofAddress(profile, url);
-  if (problems.length > 0) refuse(...problems);
+  const problems = problemsOf(profile);
+  if (problems.length > 0) refuse(...problems.map(formatIssue));
   return url === undefined ? [] : clearances(profile, new URL(url), origin, security);
+}
+
+/** What is wrong with a profile beyond what its schema can say. Paths count from the profile. */
+export function problemsOf(profile: McpProfile): readonly ConfigIssue[] {
+  const { command, url } = profile;
+  if (command === undefined && url === undefined)
+    return [
+      {
+        path: "",
+        message: "is neither a command nor an address; give command to run a server here, or url to reach one.",
+      },
+    ];
+  if (command !== undefined && url !== undefined)
+    return [
+      {
+        path: "",
+        message: "has both command and url; a server is run here or reached over HTTP, so give one of them.",
+      },
+    ];
+  return url === undefined ? ofCommand(profile) : ofAddress(profile, url);
 }
 
 /** The program and its arguments. */
@@ -47,57 +65,67 @@ export function serverOf(profile: McpProfile): string {
   return profile.url ?? JSON.stringify([argv(profile), profile.cwd]);
 }
 
-function ofCommand(profile: McpProfile): readonly string[] {
-  const problems = OF_ADDRESSES.filter((field) => profile[field] !== undefined).map(
-    (field) => `${field}: belongs to a server with a url; what a command needs to know goes into env.`,
-  );
+function ofCommand(profile: McpProfile): readonly ConfigIssue[] {
+  const issues: ConfigIssue[] = OF_ADDRESSES.filter((field) => profile[field] !== undefined).map((field) => ({
+    path: field,
+    message: "belongs to a server with a url; what a command needs to know goes into env.",
+  }));
+  const report = (path: string, message: string) => void issues.push({ path, message });
   const [program] = argv(profile);
-  if (program.trim() === "") problems.push("command: names no program.");
+  if (program.trim() === "") report("command", `names no program; got ${JSON.stringify(program)}.`);
   else if (
     typeof profile.command === "string" &&
     profile.args === undefined &&
     /\s/.test(program) &&
     !/[\\/]/.test(program)
   )
-    problems.push(
-      `command: ${JSON.stringify(program)} is one program of this name, as no shell takes it apart; write ${JSON.stringify(program.trim().split(/\s+/))}.`,
+    report(
+      "command",
+      `${JSON.stringify(program)} is one program of this name, as no shell takes it apart; write ${JSON.stringify(program.trim().split(/\s+/))}.`,
     );
   for (const name of Object.keys(profile.env ?? {}))
-    if (name === "" || /[=\0]/.test(name)) problems.push(`env: ${JSON.stringify(name)} is no name of a variable.`);
-  return problems;
+    if (name === "" || /[=\0]/.test(name)) report("env", `${JSON.stringify(name)} is no name of a variable.`);
+  return issues;
 }
 
-function ofAddress(profile: McpProfile, address: string): readonly string[] {
-  const problems = OF_COMMANDS.filter((field) => profile[field] !== undefined).map(
-    (field) => `${field}: belongs to a server with a command; this one has a url.`,
-  );
+function ofAddress(profile: McpProfile, address: string): readonly ConfigIssue[] {
+  const issues: ConfigIssue[] = OF_COMMANDS.filter((field) => profile[field] !== undefined).map((field) => ({
+    path: field,
+    message: "belongs to a server with a command; this one has a url.",
+  }));
+  const report = (path: string, message: string) => void issues.push({ path, message });
+  const got = `got ${JSON.stringify(shown(address))}.`;
   const url = URL.parse(address);
   if (!url || (url.protocol !== "http:" && url.protocol !== "https:"))
-    problems.push(`url: ${JSON.stringify(shown(address))} is not an http: or https: URL.`);
+    report("url", `must be an http: or https: address, such as "https://mcp.example.com/mcp"; ${got}`);
   else if (url.username !== "" || url.password !== "")
-    problems.push("url: must not hold credentials; give token, headers or oauth.");
-  else if (url.hash !== "") problems.push("url: must not have a fragment.");
+    report("url", `must not hold credentials; give token, headers or oauth; ${got}`);
+  else if (url.hash !== "") report("url", `must not have a fragment; ${got}`);
   const { token, headers = {}, oauth, transport, era } = profile;
   const names = Object.keys(headers);
   for (const name of names) {
-    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) problems.push(`headers: ${JSON.stringify(name)} is no name of a header.`);
-    else if (OWN_HEADERS.test(name)) problems.push(`headers: ${name} is set by the protocol and cannot be given.`);
+    if (!/^[!#$%&'*+.^_`|~\w-]+$/.test(name)) report("headers", `${JSON.stringify(name)} is no name of a header.`);
+    else if (OWN_HEADERS.test(name)) report("headers", `${name} is set by the protocol and cannot be given.`);
   }
   const proofs = [token !== undefined, oauth !== undefined, names.some((name) => /^authorization$/i.test(name))];
   if (proofs.filter(Boolean).length > 1)
-    problems.push("token, oauth and the header authorization say the same thing; give one of them.");
+    report("", "token, oauth and the header authorization say the same thing; give one of them.");
   if (transport === "sse" && era === "modern")
-    problems.push("era: the HTTP+SSE of 2024 has no modern era; leave transport or era out.");
-  if (oauth) problems.push(...ofOAuth(oauth));
-  return problems;
+    report("era", "the HTTP+SSE of 2024 has no modern era; leave transport or era out.");
+  if (oauth) issues.push(...ofOAuth(oauth));
+  return issues;
 }
 
-function ofOAuth({ tokenUrl, issuer }: NonNullable<McpProfile["oauth"]>): readonly string[] {
+function ofOAuth({ tokenUrl, issuer }: NonNullable<McpProfile["oauth"]>): readonly ConfigIssue[] {
   if ((tokenUrl === undefined) === (issuer === undefined))
-    return ["oauth: give either tokenUrl, the token endpoint, or issuer, whose metadata names it."];
+    return [
+      { path: "oauth", message: "give either tokenUrl, the token endpoint, or issuer, whose metadata names it." },
+    ];
   const url = URL.parse(tokenUrl ?? issuer ?? "");
   const safe = url && (url.protocol === "https:" || (url.protocol === "http:" && isLoopback(hostOf(url))));
-  return safe ? [] : [`oauth.${tokenUrl === undefined ? "issuer" : "tokenUrl"}: must be an https: URL.`];
+  const path = `oauth.${tokenUrl === undefined ? "issuer" : "tokenUrl"}`;
+  const got = JSON.stringify(shown(tokenUrl ?? issuer ?? ""));
+  return safe ? [] : [{ path, message: `must be an https: URL; got ${got}.` }];
 }
 
 function clearances(profile: McpProfile, url: URL, origin: ServerOrigin, security: SecurityRules): readonly string[] {
@@ -115,6 +143,9 @@ function clearances(profile: McpProfile, url: URL, origin: ServerOrigin, securit
 }
 
 /** An address for a message, without what may be credentials in it. */
-function shown(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//…@").slice(0, 200);
+function shown(address: string): string {
+  return address
+    .replace(/^([a-z]+:\/\/)?[^]*@/i, "$1…@")
+    .replace(/[?#][^]*$/, (rest) => `${rest.slice(0, 1)}…`)
+    .slice(0, 200);
 }

@@ -9,6 +9,7 @@ import {
   type ServerProfile,
 } from "@davpool/core";
 import { Type, type Static } from "typebox";
+import { problemsOf } from "./profile.ts";
 import { webDavTransport } from "./transport.ts";
 
 const { version } = createRequire(import.meta.url)("../package.json") as { version: string };
@@ -54,6 +55,7 @@ export const webdav = definePlugin({
   name: "webdav",
   options,
   profile,
+  checkProfile: problemsOf,
   create: (context, { idleTimeout = "60s", connectTimeout = "10s", preconnect = 1, healthCheck = "OPTIONS" }) =>
     webDavTransport(
       {

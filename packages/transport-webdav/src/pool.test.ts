@@ -382,7 +382,7 @@ describe("the configuration", () => {
       /idleTimeout/,
     );
     await expect(openPool(["http://127.0.0.1/"], {}, { allowHosts: ["10.0.0.0/99"] })).rejects.toThrow(/allowHosts/);
-    await expect(openPool(["ftp://127.0.0.1/"])).rejects.toThrow(/not an http: or https: URL/);
+    await expect(openPool(["ftp://127.0.0.1/"])).rejects.toThrow(/must be the http: or https: address/);
   });
 
   test("keeps callers from adding private addresses, unless it allows them", async () => {

@@ -32,13 +32,23 @@ describe("both declared and added", () => {
     for (const url of ["https://1.1.1.1/?a=b", "https://1.1.1.1/#x", "https://u:p@1.1.1.1/", "https://u@1.1.1.1/"])
       await expect(admit(url, origin)).rejects.toThrow(InvalidProfileError);
     await expect(admit("https://1.1.1.1/", origin, { ...password, token: "t" })).rejects.toThrow(/one or the other/);
-    await expect(admit("https://1.1.1.1/", origin, { username: "a:b" })).rejects.toThrow(/colon/);
+    await expect(admit("https://1.1.1.1/", origin, { username: "a:b", password: "" })).rejects.toThrow(/colon/);
+    await expect(admit("https://1.1.1.1/", origin, { username: "alice" })).rejects.toThrow(/has no password beside it/);
+    await expect(admit("https://1.1.1.1/?a", origin, { username: "a:b" })).rejects.toThrow(/query.*password.*colon/);
   });
 
   test("a secret in a wrong URL is not repeated", async () => {
-    await expect(admit("ftp://user:hunter2@a.example/", "added")).rejects.toThrow(
-      expect.objectContaining({ message: expect.not.stringContaining("hunter2") as string }),
-    );
+    for (const url of [
+      "ftp://user:hunter2@a.example/",
+      "ftp://user:hun/@ter2@a.example/",
+      "user:hunter2@a.example",
+      "https://user:hunter2@a.example/",
+      "https://a.example/?token=hunter2",
+      "https://a.example/#hunter2",
+    ])
+      await expect(admit(url, "added")).rejects.toThrow(
+        expect.objectContaining({ message: expect.not.stringMatching(/hun|ter2/) as string }),
+      );
   });
 });
 
@@ -48,7 +58,7 @@ describe("credentials over http:", () => {
       expect.stringMatching(/"a" gets its cred.*clear/),
     ]);
     expect(await admit("http://dav.example/", "declared", { token: "t" })).toHaveLength(1);
-    expect(await admit("http://dav.example/", "declared", { username: "alice" })).toHaveLength(1);
+    expect(await admit("http://dav.example/", "declared", { username: "alice", password: "" })).toHaveLength(1);
   });
 
   test("to a server that was added are an error", async () => {

@@ -1,5 +1,6 @@
 import {
   AddressGuard,
+  formatIssue,
   hostOf,
   InvalidProfileError,
   isLoopback,
@@ -14,6 +15,7 @@ import { learned } from "./affinity.ts";
 import { WebDavConnection, type ConnectionSettings } from "./connection.ts";
 import { explain, judge } from "./failures.ts";
 import { traitsOf } from "./methods.ts";
+import { COLON, problemsOf, shown, webAddress } from "./profile.ts";
 import { isDone } from "./verify.ts";
 import type { WebDavProfile, WebDavWire } from "./wire.ts";
 
@@ -40,7 +42,8 @@ export function webDavTransport(
     connect(profile, init) {
       if (init.credentials) {
         const { username } = init.credentials;
-        if (username?.includes(":")) return Promise.reject(new InvalidProfileError(profile.serverId, [COLON]));
+        if (username?.includes(":"))
+          return Promise.reject(new InvalidProfileError(profile.serverId, [`username: ${COLON}`]));
         warnOnce(profile);
       }
       const connection = new WebDavConnection(profile, init, settings, guard);
@@ -69,24 +72,15 @@ async function admit(
   security: SecurityRules,
 ): Promise<readonly string[]> {
   const { serverId } = profile;
-  const url = URL.parse(profile.url);
-  if (!url || (url.protocol !== "http:" && url.protocol !== "https:"))
+  const url = webAddress(profile.url);
+  if (!url)
     throw new ForbiddenAddressError(
       shown(profile.url),
       "it is not an http: or https: URL",
       "Give the address of a WebDAV collection.",
     );
-  if (url.username !== "" || url.password !== "")
-    throw new InvalidProfileError(serverId, [
-      "url: must not hold credentials; give username and password as fields of their own.",
-    ]);
-  if (url.search !== "" || url.hash !== "")
-    throw new InvalidProfileError(serverId, [
-      "url: must not have a query or a fragment; give the address of a collection.",
-    ]);
-  if (profile.token !== undefined && (profile.username !== undefined || profile.password !== undefined))
-    throw new InvalidProfileError(serverId, ["token: stands instead of username and password; give one or the other."]);
-  if (profile.username?.includes(":")) throw new InvalidProfileError(serverId, [COLON]);
+  const problems = problemsOf(profile);
+  if (problems.length > 0) throw new InvalidProfileError(serverId, problems.map(formatIssue));
   if (origin === "added") await guard.admit(url);
 
   if (!hasCredentials(profile) || !inClear(url, security)) return [];
@@ -99,8 +93,6 @@ async function admit(
   return [clearWarning(serverId)];
 }
 
-const COLON = "username: Basic authentication cannot carry a colon in it.";
-
 function hasCredentials({ username, password, token }: WebDavProfile): boolean {
   return [username, password, token].some((part) => part !== undefined);
 }
@@ -112,9 +104,4 @@ function inClear(url: URL, security: SecurityRules): boolean {
 
 function clearWarning(serverId: string): string {
   return `Server "${serverId}" gets its credentials over http: in clear. Use https:, or set security.allowCleartext to say that this is meant.`;
-}
-
-/** An address for a message, without what may be credentials in it. */
-function shown(url: string): string {
-  return url.replace(/\/\/[^/@]*@/, "//…@").slice(0, 200);
 }

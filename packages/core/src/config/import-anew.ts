@@ -1,6 +1,12 @@
 import { realpathSync } from "node:fs";
 import { createRequire, registerHooks, type LoadHookSync, type ResolveHookSync } from "node:module";
 import { fileURLToPath, pathToFileURL } from "node:url";
+import type { Clock } from "../contracts/clock.ts";
+import { describeError } from "../errors/davpool-error.ts";
+import { inTime } from "../time/in-time.ts";
+
+/** Milliseconds that what is imported may wait for something at its top level. */
+export const IMPORT_LIMIT = 30_000;
 
 const RELATIVE = /^\.{1,2}\//;
 const require = createRequire(import.meta.url);
@@ -17,7 +23,7 @@ let times = 0;
  * The platform keeps every module it has ever imported, so each new reading takes some memory for good: as much as its
  * modules hold.
  */
-export async function importAnew(path: string): Promise<unknown> {
+export async function importAnew(path: string, clock: Clock): Promise<unknown> {
   const known = imported.get(path);
   // The first time there is nothing to get round.
   const mark = known ? `?reading=${String(++times)}` : "";
@@ -50,7 +56,9 @@ export default createRequire(import.meta.url)(${JSON.stringify(real)});`;
 
   const hooks = registerHooks({ resolve, load });
   try {
-    return ((await import(entry)) as { default?: unknown }).default;
+    return ((await importWithin(entry, clock)) as { default?: unknown }).default;
+  } catch (error) {
+    throw error instanceof Error ? error : new Error(describeError(error), { cause: error });
   } finally {
     hooks.deregister();
     // The file itself by the path that was asked for, which may be a link that comes to lead elsewhere.
@@ -58,6 +66,13 @@ export default createRequire(import.meta.url)(${JSON.stringify(real)});`;
     files.delete(real);
     imported.set(path, [path, ...files]);
   }
+}
+
+/** Imports a module, and does not wait for ever for what it waits for. */
+export function importWithin(url: string, clock: Clock): Promise<unknown> {
+  const late = () =>
+    new Error(`it had not been evaluated after ${IMPORT_LIMIT} ms. Look for an await at its top level that never ends`);
+  return inTime(import(url) as Promise<unknown>, clock, IMPORT_LIMIT, late);
 }
 
 /** Files that a configuration file was made of when it was last read, itself first. */

@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Clock } from "../contracts/clock.ts";
+import { systemClock } from "../time/system-clock.ts";
 import { filesOf } from "./import-anew.ts";
 import { loadConfig, pluginImporter } from "./load-config.ts";
 
@@ -27,6 +29,9 @@ function write(name: string, content: string): string {
   writeFileSync(path, content);
   return path;
 }
+
+/** Its limits have passed when somebody begins to wait. */
+const hurried: Clock = { ...systemClock, after: (_ms, run) => systemClock.after(0, run) };
 
 async function problem(name: string): Promise<string> {
   return loadConfig(name, folder).then(
@@ -66,16 +71,23 @@ describe("a configuration file", () => {
   test.each([
     ["no-export.ts", "export const pools = {};", "has no default export. Write `export default defineConfig({ … })`."],
     ["nothing.yaml", "", "is empty; it needs at least the key pools."],
-    ["throws.ts", 'throw new Error("boom");', "cannot be loaded: boom"],
+    ["throws.ts", '\nthrow new Error("boom");', "cannot be loaded: boom (at FOLDER/throws.ts:2)"],
+    ["throws-text.ts", 'throw "boom";', "cannot be loaded: boom"],
+    [
+      "broken.json",
+      '{\n "a": 1,\n b }',
+      "cannot be loaded: Expected double-quoted property name in JSON at position 12 (line 3 column 2)",
+    ],
+    ["broken.yaml", "a: 1\n  b: [", "cannot be loaded: bad indentation of a mapping entry (at FOLDER/broken.yaml:2)"],
     [
       "reads.ts",
       'import { readFileSync } from "node:fs"; export default readFileSync("/no/such/file");',
-      "cannot be loaded: ENOENT: no such file or directory, open '/no/such/file'",
+      "cannot be loaded: ENOENT: no such file or directory, open '/no/such/file' (at FOLDER/reads.ts:1)",
     ],
     ["unknown.toml", "x = 1", 'cannot be loaded: No loader specified for extension ".toml"'],
   ])("that is wrong is named with what is wrong: %s", async (name, content, expected) => {
     write(name, content);
-    expect(await problem(name)).toBe(expected);
+    expect(await problem(name)).toBe(expected.replace("FOLDER", realpathSync(folder)));
   });
 
   test.each([
@@ -85,6 +97,13 @@ describe("a configuration file", () => {
   ])("with a syntax error cannot be loaded: %s", async (name, content) => {
     write(name, content);
     expect(await problem(name)).toMatch(/^cannot be loaded: ./);
+  });
+
+  test("that waits for ever is not waited for", async () => {
+    write("waits.mjs", "await new Promise(() => {}); export default {};");
+    const words = "it had not been evaluated after 30000 ms. Look for an await at its top level that never ends";
+    await expect(loadConfig("waits.mjs", folder, hurried)).rejects.toThrow(`cannot be loaded: ${words}`);
+    await expect(pluginImporter(folder, hurried)("./waits.mjs")).rejects.toThrow(words);
   });
 
   test("that is missing says so", async () => {
@@ -218,7 +237,9 @@ describe("plugins", () => {
     write("node_modules/none/package.json", JSON.stringify({ name: "none", exports: { "./other": "./other.js" } }));
     write("node_modules/requires/package.json", JSON.stringify({ name: "requires", exports: { require: null } }));
     const load = pluginImporter(folder);
-    await expect(load("missing")).rejects.toThrow("Cannot find module 'missing'");
+    await expect(load("missing")).rejects.toThrow(/^package missing is not installed$/);
+    await expect(load("@none/missing/part")).rejects.toThrow(/^package @none\/missing\/part is not installed$/);
+    await expect(load("./missing.ts")).rejects.toThrow(`there is no file ${join(folder, "missing.ts")}`);
     await expect(load("none")).rejects.toThrow("package none exports nothing to import");
     await expect(load("requires")).rejects.toThrow("package requires exports nothing to import");
   });

@@ -1,6 +1,7 @@
 import { Ajv } from "ajv";
 import { Type, type TProperties } from "typebox";
 import { describe, expect, expectTypeOf, test } from "vitest";
+import { PackageMissingError } from "../errors/config-errors.ts";
 import { corePlugins } from "../plugin/core-plugins.ts";
 import { definePlugin, type AnyPlugin } from "../plugin/define-plugin.ts";
 import { PluginRegistry, pluginProblem } from "../plugin/registry.ts";
@@ -348,6 +349,26 @@ describe("what is wrong is said with its path", () => {
       ],
     ],
     [
+      "an unknown transport, and all that does not depend on it",
+      {
+        pools: {
+          main: {
+            transport: "ftp",
+            servers: [{ serverId: "a", url: "x", timeout: "30s" }, { serverId: "a" }, { url: "y" }],
+            credentials: { type: "principals", principals: { alice: { servers: { b: { token: "t" } } } } },
+          },
+        },
+      },
+      [
+        'pools.main.transport: there is no transport "ftp"; known: files. A plugin of your own goes into "plugins" first.',
+        'pools.main.servers[0].timeout: must be an integer; got "30s".',
+        'pools.main.servers[1].serverId: "a" is taken by pools.main.servers[0]; server ids are unique in a pool.',
+        "pools.main.servers[2].serverId: is missing; it is required.",
+        'pools.main.credentials.principals.alice.servers.b: the pool declares no server "b"; declared: a, a.',
+        "pools.main.credentials.principals.alice.servers: has nothing for a, a; name every server of the pool, or give credentials for all beside it.",
+      ],
+    ],
+    [
       "a name that is no identifier",
       { pools: { "a.b": { transport: "files", tiers: 1 } } },
       ['pools["a.b"].tiers: must be a boolean; got 1.'],
@@ -362,6 +383,75 @@ describe("what is wrong is said with its path", () => {
     expect(await problems(config)).toEqual(expected);
   });
 
+  test("what a transport knows of profiles that fit its schema", async () => {
+    const careful = definePlugin({
+      kind: "transport",
+      name: "careful",
+      profile: Type.Object({ url: Type.String(), ports: Type.Optional(Type.Array(Type.Integer())) }),
+      checkProfile: (profile) => {
+        const { serverId, priority, url } = profile as typeof profile & { readonly url: string };
+        if (url === "oops") throw new Error("oh no");
+        if (serverId === "b") return [{ path: "", message: "is wrong as a whole." }];
+        return url === "ok" ? [] : [{ path: "url", message: `is no address at priority ${priority}; got "${url}".` }];
+      },
+      create: () => ({}) as never,
+    });
+    const servers = [
+      { serverId: "a", url: "x" },
+      { serverId: "b", url: "ok" },
+      { serverId: "c", url: "ok" },
+      { serverId: "d", url: "x", ports: ["1"] },
+      { serverId: "e", url: "oops" },
+    ];
+    expect(await problems(pool({ transport: careful, servers }))).toEqual([
+      'pools.main.servers[0].url: is no address at priority 1; got "x".',
+      "pools.main.servers[1]: is wrong as a whole.",
+      'pools.main.servers[3].ports[0]: must be an integer; got "1".',
+      expect.stringMatching(
+        /^pools\.main\.servers\[4\]: cannot be checked: the transport plugin "careful" failed at it: oh no/,
+      ),
+    ]);
+  });
+
+  test("a check that fails, as the fault of its plugin", async () => {
+    const checked = (check: () => never) =>
+      definePlugin({ kind: "selector", name: "odd", check, create: () => ({ select: ([first]) => first }) });
+    const oops = () => {
+      throw new Error("oh no");
+    };
+    for (const [check, words] of [
+      [oops, "oh no"],
+      [() => 5 as never, "map is not a function"],
+    ] as const)
+      expect(await problems(pool({ strategy: checked(check) }))).toEqual([
+        expect.stringMatching(
+          new RegExp(`^pools\\.main\\.strategy: cannot be checked: the selector plugin "odd" failed at it: .*${words}`),
+        ),
+      ]);
+  });
+
+  test("what a host knows of its own keys, together with all the rest", async () => {
+    const seen: unknown[] = [];
+    const checkSections: ResolveOptions["checkSections"] = (...given) => {
+      seen.push(...given);
+      return [{ path: "tools", message: "are too few." }];
+    };
+    const config = { pools: { ...pool({ tiers: 1 }).pools, other: { transport: "ftp" } }, tools: { limit: "x" } };
+    expect(await problems(config, { checkSections })).toEqual([
+      "pools.main.tiers: must be a boolean; got 1.",
+      'tools.limit: must be an integer; got "x".',
+      expect.stringContaining('there is no transport "ftp"'),
+      "tools: are too few.",
+    ]);
+    expect(seen).toEqual([
+      { tools: { limit: "x" } },
+      [
+        { name: "main", transport: "files" },
+        { name: "other", transport: undefined },
+      ],
+    ]);
+  });
+
   test("all at once, under the file's name", async () => {
     await expect(
       resolve({ ...pool({ tiers: 1, strategy: "x", deadline: "x" }), extra: 1 }, { file: "/etc/davpool.config.ts" }),
@@ -372,7 +462,17 @@ describe("what is wrong is said with its path", () => {
     [
       "cannot be imported",
       () => Promise.reject(new Error("not found")),
-      'plugins[0]: "p" cannot be imported: not found. Is it installed next to the configuration file?',
+      'plugins[0]: "p" cannot be imported: not found.',
+    ],
+    [
+      "is not installed",
+      () => Promise.reject(new PackageMissingError("p")),
+      'plugins[0]: "p" cannot be imported: package p is not installed. Install it where the configuration is: npm install p',
+    ],
+    [
+      "cannot find what it needs",
+      () => Promise.reject(new Error("Cannot find module 'x'\nRequire stack:\n- /p/index.js")),
+      "plugins[0]: \"p\" cannot be imported: Cannot find module 'x'.",
     ],
     [
       "exports something else",
@@ -479,6 +579,11 @@ describe("suggestions", () => {
     ["Priority", ["priority"], 'Did you mean "priority"?'],
     ["xyz", ["priority", "group"], undefined],
     ["x", [], undefined],
+    ["2", ["0", "1", "infinity"], undefined],
+    ["x", ["xy"], undefined],
+    ["get", ["put"], undefined],
+    ["pots", ["post"], 'Did you mean "post"?'],
+    ["e1", ["e2"], 'Did you mean "e2"?'],
   ])("for %s of %j: %s", (written, known, expected) => {
     expect(suggestion(written, known)).toBe(expected);
   });

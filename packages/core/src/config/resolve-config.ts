@@ -1,13 +1,14 @@
 import type { TProperties, TSchema } from "typebox";
 import type { ProfileInput } from "../contracts/pool.ts";
-import { ConfigError, type ConfigIssue } from "../errors/config-errors.ts";
+import { ConfigError, PackageMissingError, type ConfigIssue } from "../errors/config-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
+import { describeThrown } from "../errors/plugin-errors.ts";
 import type { AnyPlugin, PluginKind } from "../plugin/define-plugin.ts";
 import { PluginRegistry, isPlugin, pluginProblem } from "../plugin/registry.ts";
 import { milliseconds, type Duration } from "../time/duration.ts";
 import { plainCopy } from "./plain-copy.ts";
 import { configSchema, looseParts } from "./schema.ts";
-import { profileReader } from "./server-profile.ts";
+import { profileReader, type CompleteProfile } from "./server-profile.ts";
 import { member, validator, type Validator } from "./validate.ts";
 
 /** A plugin together with its checked options, defaults filled in. */
@@ -98,10 +99,25 @@ export interface ResolveOptions {
   readonly plugins: readonly AnyPlugin[];
   /** Schemas of further top-level keys. */
   readonly sections?: TProperties;
+  /**
+   * What is wrong with these keys beyond their schemas, in view of the pools. Asked also where other things are wrong, so
+   * that everything is told at once: what is written need not fit the schemas.
+   */
+  readonly checkSections?: (
+    sections: Readonly<Record<string, unknown>>,
+    pools: readonly CheckedPoolName[],
+  ) => readonly ConfigIssue[];
   /** Imports a plugin package or file named in `plugins`; resolves to what it exports. */
   readonly importPlugin?: (name: string) => Promise<unknown>;
   /** Name of the plugin used where the configuration names none. */
   readonly defaults?: Partial<Record<PluginKind, string>>;
+}
+
+/** A pool as it is written, right or not. */
+export interface CheckedPoolName {
+  readonly name: string;
+  /** Name of its transport; undefined when nobody knows it. */
+  readonly transport: string | undefined;
 }
 
 const DEFAULT_NAMES: Partial<Record<PluginKind, string>> = {
@@ -143,18 +159,20 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
 
   const store = use("store", config.store, "store");
   const pools: ResolvedPool[] = [];
+  const names: CheckedPoolName[] = [];
   const written = isRecord(config.pools) ? Object.entries(config.pools) : [];
   for (const [name, pool] of written) {
     if (!isRecord(pool)) continue;
     const path = member("pools", name);
     const at = (key: string) => member(path, key);
     const transport = pool.transport === undefined ? undefined : use("transport", pool.transport, at("transport"));
+    names.push({ name, transport: transport && String(transport.plugin.name) });
     const useEach = (kind: PluginKind, list: unknown, place: string) =>
       (Array.isArray(list) ? list : []).map((value: unknown, index) => use(kind, value, member(place, String(index))));
     const policies = useEach("policy", pool.policies, at("policies"));
     const notifiers = useEach("notifier", pool.notifiers, at("notifiers"));
     const serverDefaults = isRecord(pool.serverDefaults) ? pool.serverDefaults : {};
-    const servers = transport ? readServers(transport.plugin, serverDefaults, pool.servers, at("servers"), issues) : [];
+    const servers = readServers(transport?.plugin, serverDefaults, pool.servers, at("servers"), issues);
     const aggregator = use("aggregator", pool.aggregator, at("aggregator"));
     const parts = {
       strategy: use("selector", pool.strategy, at("strategy")),
@@ -197,6 +215,7 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
     const service = resolveUse("service", plugin, "plugins", registry, issues);
     return service ? [service] : [];
   });
+  issues.push(...(options.checkSections?.(sectionsIn(config, sections), names) ?? []));
   if (issues.length > 0) throw fail();
 
   return {
@@ -211,8 +230,12 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
       managementTools: true,
       ...(config.security as Partial<ResolvedConfig["security"]> | undefined),
     },
-    sections: Object.fromEntries(Object.keys(sections).map((key) => [key, config[key]])),
+    sections: sectionsIn(config, sections),
   };
+}
+
+function sectionsIn(config: Readonly<Record<string, unknown>>, sections: TProperties): Record<string, unknown> {
+  return Object.fromEntries(Object.keys(sections).map((key) => [key, config[key]]));
 }
 
 async function registerPlugins(
@@ -240,11 +263,12 @@ async function registerPlugins(
     try {
       exported = await importPlugin(entry);
     } catch (error) {
-      const reason = describeError(error);
-      issues.push({
-        path,
-        message: `"${entry}" cannot be imported: ${reason}. Is it installed next to the configuration file?`,
-      });
+      const [reason = ""] = describeThrown(error).split("\n");
+      const remedy =
+        error instanceof PackageMissingError
+          ? ` Install it where the configuration is: npm install ${packageOf(entry)}`
+          : "";
+      issues.push({ path, message: `"${entry}" cannot be imported: ${reason}.${remedy}` });
       continue;
     }
     const module = exported as { default?: unknown } | null | undefined;
@@ -255,6 +279,11 @@ async function registerPlugins(
       else issues.push({ path, message: `the default export of "${entry}" ${problem}.` });
     }
   }
+}
+
+/** `@scope/name` of `@scope/name/part`. */
+function packageOf(entry: string): string {
+  return entry.split("/", entry.startsWith("@") ? 2 : 1).join("/");
 }
 
 function resolveUse(
@@ -315,10 +344,20 @@ function beyondSchema(
   if (!plugin.check || known.some((issue) => issue.path.startsWith(path))) return [];
   // One that has none is reported as having none.
   const serverIds = servers.map((server): unknown => server.serverId).filter((id) => typeof id === "string");
-  return plugin.check(options, { serverIds }).map((issue) => ({
-    ...issue,
-    path: issue.path === "" || issue.path.startsWith("[") ? path + issue.path : `${path}.${issue.path}`,
-  }));
+  return told(plugin, path, () => plugin.check?.(options, { serverIds }) ?? []);
+}
+
+/** What a plugin says of what stands at a path. One that cannot say it is reported itself. */
+function told(plugin: AnyPlugin, path: string, ask: () => readonly ConfigIssue[]): readonly ConfigIssue[] {
+  try {
+    return ask().map((issue) => ({
+      ...issue,
+      path: issue.path === "" || issue.path.startsWith("[") ? path + issue.path : `${path}.${issue.path}`,
+    }));
+  } catch (error) {
+    const name = `${String(plugin.kind)} plugin "${String(plugin.name)}"`;
+    return [{ path, message: `cannot be checked: the ${name} failed at it: ${describeThrown(error)}.` }];
+  }
 }
 
 /** A schema that is wrong in itself is its plugin's fault, and reported like what is wrong with the configuration. */
@@ -345,7 +384,7 @@ const wholeSchemas = new WeakMap<TProperties, TSchema>();
 const closedSchemas = new WeakMap<object, Parameters<typeof validator>[0]>();
 
 function readServers(
-  transport: AnyPlugin,
+  transport: AnyPlugin | undefined,
   defaults: Readonly<Record<string, unknown>>,
   servers: unknown,
   path: string,
@@ -363,7 +402,11 @@ function readServers(
       profile = result.profile;
       return [...result.issues];
     };
-    issues.push(...checked(transport, check, server, place));
+    const found = transport ? checked(transport, check, server, place) : check(server, place);
+    issues.push(...found);
+    // What does not fit its schema cannot be looked at more closely.
+    if (transport?.checkProfile && found.length === 0)
+      issues.push(...told(transport, place, () => transport.checkProfile?.(profile as CompleteProfile) ?? []));
     const { serverId } = profile;
     // One that is missing is reported as missing.
     const first = typeof serverId === "string" ? places.get(serverId) : undefined;

@@ -270,8 +270,12 @@ export function composeSchema(registry: PluginRegistry, sections: TProperties = 
   };
 }
 
-/** Profile of one server of a transport, as it is written. */
-export function serverSchema(transport: AnyPlugin): TObject {
+/**
+ * Profile of one server of a transport, as it is written.
+ * @param transport undefined where nobody knows it: then any other fields may stand there.
+ */
+export function serverSchema(transport: AnyPlugin | undefined): TObject {
+  if (!transport) return Type.Object(serverProfileFields);
   return Type.Object({ ...serverProfileFields, ...transport.profile?.properties }, closed);
 }
 

@@ -16,12 +16,19 @@ export type ProfileReader = (
 ) => { readonly profile: CompleteProfile; readonly issues: readonly ConfigIssue[] };
 
 // One object per transport, so that each is compiled once.
-const schemas = new WeakMap<AnyPlugin, TSchema>();
+const schemas = new WeakMap<object, TSchema>();
+const UNKNOWN = {};
 
-/** @param defaults fields for servers that do not say otherwise, already checked. */
-export function profileReader(transport: AnyPlugin, defaults: Readonly<Record<string, unknown>>): ProfileReader {
-  const schema = schemas.get(transport) ?? serverSchema(transport);
-  schemas.set(transport, schema);
+/**
+ * @param transport undefined where nobody knows it: then the fields are read that every server has.
+ * @param defaults fields for servers that do not say otherwise, already checked.
+ */
+export function profileReader(
+  transport: AnyPlugin | undefined,
+  defaults: Readonly<Record<string, unknown>>,
+): ProfileReader {
+  const schema = schemas.get(transport ?? UNKNOWN) ?? serverSchema(transport);
+  schemas.set(transport ?? UNKNOWN, schema);
   const check = validator(schema);
   return (written, path = "") => {
     const profile = { ...(plainCopy(defaults) as object), ...(plainCopy(written) as object) };

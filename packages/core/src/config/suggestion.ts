@@ -5,8 +5,12 @@ export function suggestion(written: string, known: readonly string[]): string | 
   let best: string | undefined;
   let distance = Math.max(2, Math.floor(written.length / 3)) + 1;
   for (const candidate of known) {
+    // Of so short a word nothing is left when a letter of it is wrong.
+    if (written.length < 2 || candidate.length < 2) continue;
     const apart = leven(written.toLowerCase(), candidate.toLowerCase(), { maxDistance: distance });
-    if (apart < distance) [best, distance] = [candidate, apart];
+    // Where most letters differ it is another word.
+    if (apart < distance && 2 * apart <= Math.max(written.length, candidate.length))
+      [best, distance] = [candidate, apart];
   }
   return best === undefined ? undefined : `Did you mean "${best}"?`;
 }

@@ -8,7 +8,8 @@ import type { ServerProfile } from "./server-profile.ts";
 export interface HealthProbe {
   /**
    * @param signal aborts when the probe has taken too long; a probe that is aborted counts as failed.
-   * @returns never rejects: a server that does not answer is the result `failed`.
+   * @returns never rejects: a server that does not answer is the result `failed`. What is no result counts as failed too,
+   * and is logged once.
    */
   probe(target: ProbeTarget, signal: AbortSignal): Promise<ProbeResult>;
 }

@@ -24,7 +24,11 @@ export interface PolicyCall<W extends Wire = Wire> {
   readonly caller: Caller;
 }
 
-/** Nothing: let it pass. `deny`: the reason, shown to the caller. `request`: go on with this one instead. */
+/**
+ * Nothing: let it pass. `deny`: the reason, shown to the caller. `request`: go on with this one instead. Anything else,
+ * as well as what `before` throws, fails the call with `POLICY_FAILED`; errors that are davpool's own stay as they are. No
+ * answer within the call's deadline fails it with `DEADLINE_EXCEEDED`.
+ */
 export type Ruling<W extends Wire = Wire> = undefined | { readonly deny: string } | { readonly request: W["request"] };
 
 export interface PolicyResult {

@@ -113,7 +113,10 @@ export interface BroadcastOptions<W extends Wire, T> extends Omit<CallOptions, "
   readonly consume: Consume<W, T>;
   /** By name, or as a value. Default: the pool's. */
   readonly aggregator?: string | Aggregator;
-  /** How many servers must succeed for the whole to count as a success. Default: all of them. */
+  /**
+   * How many servers must succeed for the whole to count as a success; `QUORUM_UNREACHABLE`, before anything is sent, when
+   * it is more than are asked. Default: all of them.
+   */
   readonly quorum?: number;
   /** What a success is. Default: any answer that reports no failure of its server. */
   readonly succeeded?: (value: T) => boolean;

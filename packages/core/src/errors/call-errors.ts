@@ -1,6 +1,6 @@
 import type { AttemptRecord } from "../contracts/failover-policy.ts";
 import type { HealthSnapshot } from "../contracts/profile-store.ts";
-import { DavpoolError } from "./davpool-error.ts";
+import { DavpoolError, describeError, isDavpoolError } from "./davpool-error.ts";
 
 /** One server's state in the message of {@link NoServerAvailableError}. */
 export interface ServerReport {
@@ -65,12 +65,15 @@ export class AnswerIncompleteError extends DavpoolError {
 export class DeadlineExceededError extends DavpoolError {
   readonly attempts: readonly AttemptRecord[];
 
-  constructor(operation: string, deadline: number, attempts: readonly AttemptRecord[]) {
+  /** @param policy the name of the one that had not answered, so that no server was asked. */
+  constructor(operation: string, deadline: number, attempts: readonly AttemptRecord[], policy?: string) {
     const tried = attempts.map((attempt) => `${attempt.serverId}: ${attempt.failure?.message ?? attempt.outcome}`);
     super(
       "DEADLINE_EXCEEDED",
-      `${operation} did not finish within ${deadline} ms${tried.length > 0 ? ` (${tried.join("; ")})` : ""}. Give it a longer deadline, or look at the servers' health.`,
-      { details: { deadline, attempts: attempts.map(attemptDetails) } },
+      policy === undefined
+        ? `${operation} did not finish within ${deadline} ms${tried.length > 0 ? ` (${tried.join("; ")})` : ""}. Give it a longer deadline, or look at the servers' health.`
+        : `The policy "${policy}" did not answer within ${deadline} ms, and nothing of ${operation} was sent. Look at what its before waits for.`,
+      { details: { deadline, ...(policy !== undefined && { policy }), attempts: attempts.map(attemptDetails) } },
     );
     this.attempts = attempts;
   }
@@ -127,6 +130,23 @@ export class PolicyDeniedError extends DavpoolError {
   constructor(operation: string, reason: string) {
     super("POLICY_DENIED", `${operation} is not allowed: ${reason}`);
   }
+}
+
+/** `POLICY_FAILED`: a policy did not say what becomes of the call; nothing was sent. */
+export class PolicyFailedError extends DavpoolError {
+  /** @param what it did, as the end of a sentence that begins with the policy. */
+  constructor(operation: string, policy: string, what: string, options: { readonly cause?: unknown } = {}) {
+    super("POLICY_FAILED", `${operation} was not sent: the policy "${policy}" ${what}`, {
+      details: { policy },
+      ...options,
+    });
+  }
+}
+
+/** What to fail a call with when a policy threw. What it throws on purpose stays as it is. */
+export function policyFailure(operation: string, policy: string | undefined, error: unknown): unknown {
+  if (isDavpoolError(error)) return error;
+  return new PolicyFailedError(operation, policy ?? "", `failed: ${describeError(error)}`, { cause: error });
 }
 
 /**
@@ -186,6 +206,19 @@ export class BroadcastBodyError extends DavpoolError {
     super(
       "BODY_NOT_REPLAYABLE",
       `${operation} to several servers needs a body that can be read more than once. Give it as bytes or text, or as a function that makes a new stream.`,
+    );
+  }
+}
+
+/** `QUORUM_UNREACHABLE`: more servers would have to succeed than are asked; nothing was sent. */
+export class QuorumUnreachableError extends DavpoolError {
+  /** @param group where the servers are those of a group. */
+  constructor(operation: string, quorum: number, servers: number, group: string | undefined) {
+    const whom = group === undefined ? "it goes to" : `group "${group}" has`;
+    super(
+      "QUORUM_UNREACHABLE",
+      `${operation} was not sent: ${quorum} servers would have to succeed, and ${whom} ${servers === 1 ? "1 server" : `${servers} servers`}. Ask for a quorum of at most ${servers}, or for more servers.`,
+      { details: { quorum, servers, ...(group !== undefined && { group }) } },
     );
   }
 }

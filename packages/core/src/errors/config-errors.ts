@@ -27,6 +27,14 @@ export class ConfigError extends DavpoolError {
   }
 }
 
+/** Found where packages of plugins are looked for: none of this name. */
+export class PackageMissingError extends Error {
+  constructor(name: string) {
+    super(`package ${name} is not installed`);
+    this.name = new.target.name;
+  }
+}
+
 /** An issue on one line. */
 export function formatIssue(issue: ConfigIssue): string {
   const where = issue.path === "" ? "" : `${issue.path}: `;

@@ -32,5 +32,10 @@ export function describeError(error: unknown): string {
   if (error instanceof AggregateError && error.message === "" && error.errors.length > 0)
     return describeError(error.errors[0]);
   if (error instanceof Error) return error.message === "" ? error.name : error.message;
-  return String(error);
+  try {
+    return String(error);
+  } catch {
+    // An object that has no text, such as one without a prototype.
+    return Object.prototype.toString.call(error);
+  }
 }

@@ -9,14 +9,17 @@ export {
   NoServerAvailableError,
   OutcomeUnknownError,
   PolicyDeniedError,
+  PolicyFailedError,
   PoolClosedError,
   PoolExhaustedError,
   PoolsClosedError,
+  QuorumUnreachableError,
   attemptDetails,
 } from "./call-errors.ts";
 export type { ServerReport } from "./call-errors.ts";
 export { ConfigError, SecretError, formatIssue } from "./config-errors.ts";
 export type { ConfigIssue } from "./config-errors.ts";
+export { PluginFailedError, ServiceMissingError } from "./plugin-errors.ts";
 export { DavpoolError, describeError, isDavpoolError } from "./davpool-error.ts";
 export {
   DuplicateServerError,

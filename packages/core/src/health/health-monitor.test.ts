@@ -265,3 +265,34 @@ describe("where checks are off", () => {
     expect((await bench.pool.execute(GET)).serverId).toBe("a");
   });
 });
+
+describe("a probe that gives what is no result", () => {
+  test.each<[string, unknown]>([
+    ["undefined", undefined],
+    ["null", null],
+    ["string", "healthy"],
+    ['a state of "fine"', { state: "fine", latency: 1 }],
+    ["a state of undefined", {}],
+    ["a latency of undefined", { state: "healthy" }],
+    ["a latency of NaN", { state: "healthy", latency: Number.NaN }],
+    ["a latency of -1", { state: "healthy", latency: -1 }],
+  ])("counts as failed, and is told of once: %s", async (what, given) => {
+    const probe: HealthProbe = { probe: () => Promise.resolve(given) as never };
+    const bench = await openBench({ ...CHECKED, probe });
+    await bench.advance(4_100, 100);
+    expect(bench.names()).toEqual([
+      "server-degraded",
+      "server-degraded",
+      "server-unhealthy",
+      "server-unhealthy",
+      "all-down",
+    ]);
+    expect(bench.lines.filter(({ level }) => level === "error")).toEqual([
+      {
+        level: "error",
+        message: `The probe "probe" of pool "files" gave ${what}. A result is { state: "healthy", "degraded" or "failed", latency: milliseconds }; anything else counts as failed.`,
+      },
+    ]);
+    expect(bench.lines.at(-1)?.message).toBe(`Server b is unhealthy: its probe gave ${what}, which says nothing`);
+  });
+});

@@ -8,6 +8,11 @@ import { describeError } from "../errors/davpool-error.ts";
 export interface HealthMonitorHooks<W extends Wire> {
   /** Every result, before it is counted. */
   probed(server: Server<W>, result: ProbeResult): void;
+  /**
+   * The probe gave what is no result.
+   * @param what it gave, as a part of a sentence.
+   */
+  misreported(what: string): void;
 }
 
 /** Intervals vary by this share, so that the checks of many processes do not fall together. */
@@ -100,6 +105,15 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     return 0;
   }
 
+  /** What a probe says is looked at: those who count it rely on its form. */
+  #read(given: unknown, watched: Watched): ProbeResult {
+    const what = misreport(given);
+    if (what === undefined) return given as ProbeResult;
+    this.#hooks.misreported(what);
+    const cause = new Error(`its probe gave ${what}, which says nothing`);
+    return { state: "failed", latency: this.#clock.now() - watched.last, cause };
+  }
+
   async #check(server: Server<W>, watched: Watched): Promise<void> {
     if (!server.free) {
       // A question would wait behind requests that say more than its answer could.
@@ -120,13 +134,14 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     let result: ProbeResult;
     try {
       // A probe that overlooks its signal must not end the checks.
-      result = await Promise.race([
+      const given: unknown = await Promise.race([
         this.#probe.probe(
           { profile: server.profile, clock: this.#clock, ping: (signal) => server.ping(signal) },
           abort.signal,
         ),
         aborted(abort.signal),
       ]);
+      result = this.#read(given, watched);
     } catch (cause) {
       result = { state: "failed", latency: this.#clock.now() - watched.last, cause };
     }
@@ -141,6 +156,17 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     const delay = server.health === "healthy" ? interval : Math.min(interval, recoveryInterval);
     this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
   }
+}
+
+/** What a probe gave where it gave no result; undefined where it did. */
+function misreport(given: unknown): string | undefined {
+  if (given === null || typeof given !== "object") return given === null ? "null" : typeof given;
+  const { state, latency } = given as { readonly state?: unknown; readonly latency?: unknown };
+  if (state !== "healthy" && state !== "degraded" && state !== "failed")
+    return `a state of ${typeof state === "string" ? JSON.stringify(state.slice(0, 50)) : typeof state}`;
+  if (typeof latency !== "number" || !(latency >= 0) || latency === Infinity)
+    return `a latency of ${typeof latency === "number" ? latency : typeof latency}`;
+  return undefined;
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

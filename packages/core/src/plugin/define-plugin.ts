@@ -8,6 +8,7 @@ import type { Notifier } from "../contracts/notifier.ts";
 import type { Policy } from "../contracts/policy.ts";
 import type { ProfileStore } from "../contracts/profile-store.ts";
 import type { Selector } from "../contracts/selector.ts";
+import type { ServerProfile } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { Log } from "../contracts/log.ts";
@@ -74,6 +75,11 @@ export interface Plugin<
   readonly options: S;
   /** Transports only: the profile fields beyond those that every server has. */
   readonly profile?: TObject;
+  /**
+   * Transports only: what is wrong with the profile of a declared server that its schema cannot see. Asked while the
+   * configuration is checked, of profiles that fit the schema, with every default filled in; paths count from the server.
+   */
+  checkProfile?(profile: ServerProfile): readonly ConfigIssue[];
   /** Services only: where others find the instance. */
   readonly provides?: Token<T>;
   /**
@@ -81,9 +87,15 @@ export interface Plugin<
    * checked; paths count from the options.
    */
   check?(options: Static<S>, pool: CheckedPool): readonly ConfigIssue[];
-  /** Makes one instance: per pool, or one for all for a service. Neither waits nor starts anything. */
+  /**
+   * Makes one instance: per pool, or one for all for a service. Neither waits nor starts anything. The instance is disposed
+   * of with its pool, for at most 5 seconds; what goes wrong then is logged.
+   */
   create(context: PluginContext, options: Static<S>): T;
-  /** Awaited before the pool takes requests, in the order of creation. */
+  /**
+   * Awaited before the pool takes requests, in the order of creation, for at most 30 seconds.
+   * @param signal aborts when nobody waits for it any more.
+   */
   start?(instance: T, signal: AbortSignal): Promise<void>;
 }
 

@@ -1,5 +1,6 @@
 import "reflect-metadata";
 import { container as root, type DependencyContainer } from "tsyringe";
+import { ServiceMissingError } from "../errors/plugin-errors.ts";
 
 declare const carried: unique symbol;
 
@@ -16,7 +17,7 @@ export function token<T>(name: `${string}:${string}`): Token<T> {
 
 /** What a plugin may ask for. */
 export interface Services {
-  /** @throws Error naming the token when nobody provides it. */
+  /** @throws ServiceMissingError naming the token when nobody provides it. */
   get<T>(token: Token<T>): T;
   has(token: symbol): boolean;
 }
@@ -61,6 +62,7 @@ export class Scope implements Services, AsyncDisposable {
   }
 
   get<T>(token: Token<T>): T {
+    if (!this.has(token)) throw new ServiceMissingError(token.description ?? String(token));
     return this.#container.resolve<T>(token);
   }
 

@@ -6,8 +6,10 @@ export class Shared<T> {
   readonly #scope = new Scope();
   #users = 0;
 
-  constructor(value: T) {
-    this.value = this.#scope.own(value);
+  /** @param closing disposes of it; default: what it says itself. */
+  constructor(value: T, closing: AsyncDisposable | T = value) {
+    this.value = value;
+    this.#scope.own(closing);
   }
 
   /** Holds it until the lease is disposed of. */

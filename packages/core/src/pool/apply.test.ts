@@ -452,7 +452,7 @@ describe("a configuration that cannot be applied", () => {
     });
   });
 
-  test("tells when something cannot be closed again", async () => {
+  test("tells which plugin cannot be closed again", async () => {
     const stuck = definePlugin({
       kind: "probe",
       name: "stuck",
@@ -466,14 +466,13 @@ describe("a configuration that cannot be applied", () => {
     await using running = await open({ files: {} });
     const wrong = await config({ files: { probe: "stuck", policies: ["broken"] } }, { plugins: [stuck] });
     await expect(running.apply(wrong)).rejects.toThrow("no licence");
-    expect(lines).toContainEqual({
-      level: "error",
-      message: "Not everything could be closed after a failed change of the configuration.",
-    });
+    const told = expect.stringContaining('The probe plugin "stuck" of pool "files" could not be closed: cannot close');
+    expect(lines).toContainEqual({ level: "error", message: told });
+    lines.length = 0;
     await running.apply(await config({ files: { probe: "stuck" } }, { plugins: [stuck] }));
     await running.apply(await config({ files: {} }));
     await flush();
-    expect(lines.at(-1)?.message).toBe("Not everything of an earlier configuration could be closed.");
+    expect(lines).toContainEqual({ level: "error", message: told });
   });
 });
 

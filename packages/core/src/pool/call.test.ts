@@ -641,7 +641,10 @@ describe("retries", () => {
     const bench = await openBench({ servers: ["a", "b"], failover });
     bench.server("a").behaviour = answer(503);
     expect((await bench.pool.execute(GET)).value.status).toBe(503);
-    expect(bench.lines).toContainEqual({ level: "error", message: "The failover policy failed; the call ends here." });
+    expect(bench.lines).toContainEqual({
+      level: "error",
+      message: 'The failover policy "failover" failed; the call ends here.',
+    });
     expect(bench.slots()).toBe(0);
   });
 });
@@ -800,7 +803,12 @@ describe("policies", () => {
       },
     });
     const failing = await openBench({ policies: [before] });
-    expect((await failure(failing.pool.execute(GET))).message).toBe("oh no");
+    const failed = await failure(failing.pool.execute(GET));
+    expect(failed).toMatchObject({
+      code: "POLICY_FAILED",
+      message: 'GET was not sent: the policy "policy-1" failed: oh no',
+      cause: new Error("oh no"),
+    });
     const after = policy({
       after: () => {
         throw new Error("oh no");
@@ -808,13 +816,74 @@ describe("policies", () => {
     });
     const bench = await openBench({ policies: [after] });
     expect((await bench.pool.execute(GET)).value.status).toBe(200);
-    expect(bench.lines).toContainEqual({ level: "error", message: "A policy failed after a call." });
+    expect(bench.lines).toContainEqual({ level: "error", message: 'The policy "policy-1" failed after a call.' });
     expect(bench.slots()).toBe(0);
+  });
+
+  test("that reject after a call, or cannot say where it may go, are named", async () => {
+    const bench = await openBench({
+      policies: [{}, policy({ after: () => Promise.reject(new Error("oh no")) as never })],
+    });
+    expect((await bench.pool.execute(GET)).value.status).toBe(200);
+    await flush();
+    expect(bench.lines).toContainEqual({ level: "error", message: 'The policy "policy-2" failed after a call.' });
+    const allows = () => {
+      throw new Error("oh no");
+    };
+    const failing = await openBench({ policies: [policy({ allows })] });
+    expect((await failure(failing.pool.execute(GET))).message).toBe(
+      'GET was not sent: the policy "policy-1" failed: oh no',
+    );
+  });
+
+  test.each<[string, unknown]>([
+    ["an object with nonsense", { nonsense: 1 }],
+    ["an object with deny", { deny: true }],
+    ["an object with request", { request: 1 }],
+    ["an object with deny, request", { deny: 1, request: GET }],
+    ["an object with nothing", {}],
+    ["the boolean false", false],
+    ["the string deny", "deny"],
+  ])("that return %s fail the call, and it is said what they may return", async (what, ruling) => {
+    for (const before of [() => ruling, () => Promise.resolve(ruling)]) {
+      const bench = await openBench({ policies: [policy({ before: before as never })] });
+      expect(await failure(bench.pool.execute(GET))).toMatchObject({
+        code: "POLICY_FAILED",
+        message: `GET was not sent: the policy "policy-1" returned ${what} from before. It may return nothing, { deny } with the reason as text, or { request } with the request to go on with.`,
+      });
+      expect(bench.sent()).toBe("a:0 b:0 c:0");
+    }
+  });
+
+  test("that return a request which is none fail the call", async () => {
+    const bench = await openBench({ policies: [policy({ before: () => ({ request: { odd: 1 } as never }) })] });
+    bench.transport.traits = (request) => {
+      if (!("operation" in request)) throw new TypeError("Cannot destructure property 'operation'");
+      return { replayable: true, ...request };
+    };
+    expect(await failure(bench.pool.execute(GET))).toMatchObject({ code: "POLICY_FAILED" });
+  });
+
+  test("that do not answer are named when the time is up", async () => {
+    const never = policy({ before: () => new Promise<never>(() => undefined) });
+    const bench = await openBench({ policies: [{}, never], deadline: 1_000 });
+    const call = failure(bench.pool.execute(PUT));
+    await bench.advance(1_100);
+    expect(await call).toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+      message:
+        'The policy "policy-2" did not answer within 1000 ms, and nothing of PUT was sent. Look at what its before waits for.',
+    });
+    const caller = new AbortController();
+    const cancelled = failure(bench.pool.execute(PUT, { signal: caller.signal }));
+    await flush();
+    caller.abort();
+    expect((await cancelled).code).toBe("CANCELLED");
   });
 
   test("that reject before a call fail it", async () => {
     const bench = await openBench({ policies: [policy({ before: () => Promise.reject(new Error("no database")) })] });
-    expect((await failure(bench.pool.execute(GET))).message).toBe("no database");
+    expect((await failure(bench.pool.execute(GET))).message).toContain("no database");
   });
 });
 
@@ -829,7 +898,10 @@ describe("what plugins and listeners do wrong", () => {
   ])("a selector that %s gets the first candidate", async (_what, select) => {
     const bench = await openBench({ selector: { select } });
     expect((await bench.pool.execute(GET)).serverId).toBe("a");
-    expect(bench.lines).toContainEqual({ level: "error", message: "The strategy chose none of the candidates." });
+    expect(bench.lines).toContainEqual({
+      level: "error",
+      message: 'The strategy "strategy" chose none of the candidates.',
+    });
     expect(bench.slots()).toBe(0);
   });
 
@@ -838,12 +910,18 @@ describe("what plugins and listeners do wrong", () => {
       servers: [{ serverId: "a", maxConnections: 1 }],
       selector: { select: ([first]) => first, observe: oops, forget: oops },
     });
+    const late = await openBench({
+      selector: { select: ([first]) => first, observe: () => Promise.reject(new Error("oh no")) as never },
+    });
     const calls = [bench.pool.execute(GET), bench.pool.execute(GET), bench.pool.execute(GET)];
     expect(await Promise.all(calls)).toHaveLength(3);
+    await late.pool.execute(GET);
+    await flush();
+    expect(late.lines).toContainEqual({ level: "error", message: 'The strategy "strategy" failed.' });
     await bench.pool.add({ serverId: "x" });
     await bench.pool.remove("x");
     expect(bench.slots()).toBe(0);
-    expect(bench.lines).toContainEqual({ level: "error", message: "The strategy failed." });
+    expect(bench.lines).toContainEqual({ level: "error", message: 'The strategy "strategy" failed.' });
   });
 
   test("a listener that throws or rejects is logged", async () => {

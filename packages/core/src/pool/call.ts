@@ -4,7 +4,7 @@ import type { Clock } from "../contracts/clock.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { AttemptRecord, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
 import type { Failure } from "../contracts/failure.ts";
-import type { PolicyCall } from "../contracts/policy.ts";
+import type { Policy, PolicyCall, Ruling } from "../contracts/policy.ts";
 import type { Answer, CallOptions, Consume } from "../contracts/pool.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
 import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
@@ -14,6 +14,8 @@ import {
   DeadlineExceededError,
   OutcomeUnknownError,
   PolicyDeniedError,
+  PolicyFailedError,
+  policyFailure,
 } from "../errors/call-errors.ts";
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -114,13 +116,16 @@ export class Call<W extends Wire, T> {
     }
   }
 
-  /** Nothing more is begun once the caller has gone, the pool has closed or time is up. */
-  #mayGoOn(): void {
+  /**
+   * Nothing more is begun once the caller has gone, the pool has closed or time is up.
+   * @param policy the name of the one that was asked.
+   */
+  #mayGoOn(policy?: string): void {
     const { signal } = this.#options;
     const { signal: closing, clock } = this.#parts;
     if (signal?.aborted) throw new CallCancelledError(this.#traits.operation, signal.reason);
     if (closing.aborted) throw closing.reason;
-    if (clock.now() >= this.#deadline) throw this.#deadlineExceeded();
+    if (clock.now() >= this.#deadline) throw this.#deadlineExceeded(policy);
   }
 
   /** Waits for something that knows nothing of this call's deadline. */
@@ -140,12 +145,47 @@ export class Call<W extends Wire, T> {
 
   async #consultPolicies(): Promise<void> {
     for (const policy of this.#parts.policies) {
-      const ruling = await this.#patiently(policy.before?.(this.#policyCall()));
-      if (!ruling) continue;
-      if ("deny" in ruling) throw new PolicyDeniedError(this.#traits.operation, ruling.deny);
-      this.#request = ruling.request;
-      this.#traits = this.#parts.transport.traits(this.#request);
+      const ruling = policy.before && (await this.#consult(policy));
+      if (ruling === undefined || ruling === null) continue;
+      const { deny, request } = ruling as { readonly deny?: unknown; readonly request?: unknown };
+      if (typeof deny === "string") throw new PolicyDeniedError(this.#traits.operation, deny);
+      if (typeof request !== "object" || request === null || deny !== undefined) throw this.#misruled(policy, ruling);
+      this.#request = request;
+      try {
+        this.#traits = this.#parts.transport.traits(this.#request);
+      } catch (error) {
+        throw isDavpoolError(error) ? error : this.#misruled(policy, ruling);
+      }
     }
+  }
+
+  async #consult(policy: Policy<W>): Promise<Ruling<W>> {
+    const { deadlines } = this.#parts;
+    const { signal } = this.#options;
+    try {
+      const ruling = policy.before?.(this.#policyCall());
+      return await (ruling instanceof Promise ? within(ruling, deadlines, this.#deadline, signal) : ruling);
+    } catch (error) {
+      this.#mayGoOn(this.#nameOf(policy));
+      throw policyFailure(this.#traits.operation, this.#nameOf(policy), error);
+    }
+  }
+
+  #misruled(policy: Policy<W>, ruling: object | string | number | boolean): PolicyFailedError {
+    const what =
+      typeof ruling === "object"
+        ? `an object with ${Object.keys(ruling).join(", ") || "nothing"}`
+        : `the ${typeof ruling} ${String(ruling).slice(0, 50)}`;
+    return new PolicyFailedError(
+      this.#traits.operation,
+      this.#nameOf(policy),
+      `returned ${what} from before. It may return nothing, { deny } with the reason as text, or { request } with the request to go on with.`,
+    );
+  }
+
+  #nameOf(policy: Policy<W>): string {
+    const { policies, names } = this.#parts;
+    return names.policies[policies.indexOf(policy)] ?? "";
   }
 
   #tellPolicies(answer: Answer<T> | undefined, latency: number): void {
@@ -157,11 +197,17 @@ export class Call<W extends Wire, T> {
     };
     for (const policy of this.#parts.policies) {
       try {
-        policy.after?.(this.#policyCall(), result);
+        const told: unknown = policy.after?.(this.#policyCall(), result);
+        // An async function is one to the types; what it rejects with must not end the process.
+        if (told instanceof Promise) told.catch((error: unknown) => this.#failedAfter(policy, error));
       } catch (error) {
-        this.#parts.log.error("A policy failed after a call.", { error: describeError(error) });
+        this.#failedAfter(policy, error);
       }
     }
+  }
+
+  #failedAfter(policy: Policy<W>, error: unknown): void {
+    this.#parts.log.error(`The policy "${this.#nameOf(policy)}" failed after a call.`, { error: describeError(error) });
   }
 
   /** Leads the call to the one server that must take it, if there is such a one. */
@@ -429,7 +475,7 @@ export class Call<W extends Wire, T> {
     failure: Failure,
     outcome: AttemptRecord["outcome"],
   ): Retry | undefined {
-    const { clock, failover, budget, random, log } = this.#parts;
+    const { clock, failover, names, budget, random, log } = this.#parts;
     this.#attempts.push({ serverId, outcome, latency, failure });
     this.#route.tried(serverId);
     this.failure = failure;
@@ -453,7 +499,7 @@ export class Call<W extends Wire, T> {
         random,
       });
     } catch (error) {
-      log.error("The failover policy failed; the call ends here.", { error: describeError(error) });
+      log.error(`The failover policy "${names.failover}" failed; the call ends here.`, { error: describeError(error) });
       return undefined;
     }
     if (decision.action === "settle" || decision.delay >= remaining) return undefined;
@@ -490,8 +536,9 @@ export class Call<W extends Wire, T> {
     return new OutcomeUnknownError(this.#traits.operation, this.#attempts);
   }
 
-  #deadlineExceeded(): Error {
+  /** @param policy the name of the one that is still asked. */
+  #deadlineExceeded(policy?: string): Error {
     const deadline = this.#options.deadline ?? this.#parts.deadline;
-    return new DeadlineExceededError(this.#traits.operation, deadline, this.#attempts);
+    return new DeadlineExceededError(this.#traits.operation, deadline, this.#attempts, policy);
   }
 }

@@ -14,6 +14,7 @@ import {
   AFFINITY,
   CREDENTIALS,
   FAILOVER,
+  LOG,
   POLICIES,
   POOL,
   PROBE,
@@ -21,8 +22,10 @@ import {
   STORE,
   TRANSPORT,
 } from "../plugin/tokens.ts";
-import { contextFor, createPart } from "./create-part.ts";
+import { closing, contextFor, createPart, make, start } from "./create-part.ts";
 import { notifyOf } from "./notices.ts";
+import { partNames } from "./part-names.ts";
+import { poolLog } from "./pool-log.ts";
 import { ServerPool } from "./pool.ts";
 import { ReplaceablePool } from "./replaceable-pool.ts";
 import type { ServiceLayer } from "./service-layer.ts";
@@ -87,8 +90,9 @@ export class Engine implements AsyncDisposable {
    */
   static async open(init: EngineInit, scope: Scope, signal: AbortSignal): Promise<Engine> {
     const { config, settings, former, layer } = init;
+    scope.lend(LOG, poolLog(scope.get(LOG), settings.name));
     const context = contextFor(scope, config, settings);
-    const make = <T>(use: PluginUse, token: Token<T>) => createPart(scope, use, context, signal, token);
+    const part = <T>(use: PluginUse, token: Token<T> | undefined) => createPart(scope, use, context, signal, token);
     const keep = async <T>(use: PluginUse, token: Token<T>, known: Kept<T> | undefined): Promise<Kept<T>> => {
       signal.throwIfAborted();
       const kept = known ?? createKept<T>(use, context, layer);
@@ -96,27 +100,24 @@ export class Engine implements AsyncDisposable {
       if (kept.layer) scope.own(kept.layer.lease());
       scope.own(kept.shared.lease());
       scope.lend(token, kept.shared.value);
-      if (!known) await use.plugin.start?.(kept.shared.value, signal);
+      if (!known) await start(use, kept.shared.value, context, signal);
       return kept;
     };
     const known = former ? former.#partsFor(init) : undefined;
 
-    const transport = await make(settings.transport, TRANSPORT);
-    const credentials = await make(settings.credentials, CREDENTIALS);
+    const transport = await part(settings.transport, TRANSPORT);
+    const credentials = await part(settings.credentials, CREDENTIALS);
     const affinity = await keep(settings.affinity, AFFINITY, known?.affinity);
     const store = await keep(settings.store, STORE, known?.store);
     const selector = await keep(settings.strategy, SELECTOR, known?.selector);
-    const probe = await make(settings.probe, PROBE);
-    const failover = await make(settings.failover, FAILOVER);
+    const probe = await part(settings.probe, PROBE);
+    const failover = await part(settings.failover, FAILOVER);
     const policies: Policy[] = [];
-    for (const use of settings.policies) policies.push(await createPart(scope, use, context, signal, undefined));
+    for (const use of settings.policies) policies.push(await part<Policy>(use, undefined));
     scope.provide(POLICIES, policies);
     const aggregators = new Map<string, Aggregator>();
     for (const plugin of config.registry.list("aggregator"))
-      aggregators.set(
-        String(plugin.name),
-        await createPart(scope, { plugin, options: {} }, context, signal, undefined),
-      );
+      aggregators.set(String(plugin.name), await part<Aggregator>({ plugin, options: {} }, undefined));
 
     const pool = new ServerPool({
       settings,
@@ -129,6 +130,7 @@ export class Engine implements AsyncDisposable {
       store: store.shared.value,
       affinity: affinity.shared.value,
       credentials,
+      names: partNames(settings),
       readProfile: profileReader(settings.transport.plugin, settings.serverDefaults),
       clock: context.clock,
       random: context.random,
@@ -139,7 +141,7 @@ export class Engine implements AsyncDisposable {
     const front = former?.front ?? new ReplaceablePool(pool, context.log);
     scope.lend(POOL, front);
     const notifiers: Notifier[] = [];
-    for (const use of settings.notifiers) notifiers.push(await createPart(scope, use, context, signal, undefined));
+    for (const use of settings.notifiers) notifiers.push(await part<Notifier>(use, undefined));
     const engine = new Engine(init, scope, front, pool, { affinity, store, selector }, notifiers);
     if (!former) engine.#listen();
     signal.throwIfAborted();
@@ -187,7 +189,9 @@ export class Engine implements AsyncDisposable {
   #listen(): void {
     const { config, settings } = this.#init;
     const context = contextFor(this.#scope, config, settings);
-    this.#listening = this.#notifiers.map((notifier) => notifyOf(this.front, notifier, context));
+    this.#listening = this.#notifiers.map((notifier, index) =>
+      notifyOf(this.front, notifier, String(settings.notifiers[index]?.plugin.name), context),
+    );
   }
 }
 
@@ -200,6 +204,7 @@ function createKept<T>(use: PluginUse, context: PluginContext, layer: ServiceLay
     },
     has: (token) => context.services.has(token),
   };
-  const shared = new Shared(use.plugin.create({ ...context, services }, use.options) as T);
+  const value = make(use, { ...context, services }) as T;
+  const shared = new Shared(value, closing(use, value, context));
   return { use, shared, layer: asked ? layer : undefined };
 }

@@ -1,14 +1,21 @@
 import type { Notice, Notifier } from "../contracts/notifier.ts";
 import type { Pool } from "../contracts/pool.ts";
+import { describeError } from "../errors/davpool-error.ts";
 import type { PluginContext } from "../plugin/define-plugin.ts";
 
-/**
- * Turns a pool's events into notices for one notifier, until it is disposed of. The pool logs it when the notifier
- * throws.
- */
-export function notifyOf(pool: Pool, notifier: Notifier, { clock }: PluginContext): Disposable {
-  const tell = (notice: Omit<Notice, "pool" | "at">) =>
-    notifier.notify({ ...notice, pool: pool.name, at: clock.wall().toISOString() });
+/** Turns a pool's events into notices for one notifier, until it is disposed of. One that throws is logged by its name. */
+export function notifyOf(pool: Pool, notifier: Notifier, name: string, { clock, log }: PluginContext): Disposable {
+  const tell = (notice: Omit<Notice, "pool" | "at">) => {
+    const failed = (error: unknown) =>
+      log.error(`The notifier "${name}" failed.`, { event: notice.kind, error: describeError(error) });
+    try {
+      const told: unknown = notifier.notify({ ...notice, pool: pool.name, at: clock.wall().toISOString() });
+      // An async function is a notifier to the types.
+      if (told instanceof Promise) told.catch(failed);
+    } catch (error) {
+      failed(error);
+    }
+  };
 
   const listening = [
     ...(["server-degraded", "server-unhealthy", "server-ejected"] as const).map((kind) =>

@@ -587,6 +587,21 @@ describe("aggregators", () => {
     expect(result.quorum).toEqual({ required: quorum, succeeded: 2, met });
     expect(bench.pool.stats().requestStats).toMatchObject(met ? { successful: 1 } : { failed: 1 });
   });
+
+  test("a quorum of more servers than there are is refused before anything is sent", async () => {
+    const bench = await openBench({ servers: [{ serverId: "a", group: "eu" }, { serverId: "b", group: "eu" }, "c"] });
+    await expect(bench.pool.broadcast(PUT, { ...value, serverGroup: "eu", quorum: 5 })).rejects.toMatchObject({
+      code: "QUORUM_UNREACHABLE",
+      message:
+        'PUT was not sent: 5 servers would have to succeed, and group "eu" has 2 servers. Ask for a quorum of at most 2, or for more servers.',
+      details: { quorum: 5, servers: 2, group: "eu" },
+    });
+    await expect(bench.pool.broadcast(PUT, { ...value, serverIds: ["c", "c"], quorum: 2 })).rejects.toThrow(
+      "2 servers would have to succeed, and it goes to 1 server.",
+    );
+    expect(bench.sent()).toBe("a:0 b:0 c:0");
+    expect(bench.pool.stats().requestStats.total).toBe(0);
+  });
 });
 
 test("a call that moves on takes the policy's fallback order before priorities", async () => {

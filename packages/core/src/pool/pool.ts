@@ -27,7 +27,7 @@ import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { ResolvedPool } from "../config/resolve-config.ts";
 import type { ProfileReader } from "../config/server-profile.ts";
-import { BroadcastBodyError, PoolClosedError } from "../errors/call-errors.ts";
+import { BroadcastBodyError, PoolClosedError, QuorumUnreachableError } from "../errors/call-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
 import { UnknownAggregatorError, UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
 import { HealthMonitor } from "../health/health-monitor.ts";
@@ -45,6 +45,7 @@ import { EventChannel } from "./events.ts";
 import { Hedging } from "./hedging.ts";
 import { Limiter } from "./limiter.ts";
 import { Membership, type PreparedChange } from "./membership.ts";
+import type { PartNames } from "./part-names.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { Server } from "./server.ts";
 
@@ -63,6 +64,7 @@ export interface PoolParts<W extends Wire> {
   readonly store: ProfileStore;
   readonly affinity: AffinityStore;
   readonly credentials: CredentialSource;
+  readonly names: PartNames;
   readonly readProfile: ProfileReader;
   readonly clock: Clock;
   readonly random: () => number;
@@ -108,6 +110,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   #former: ReadonlyMap<string, Server<W>> | undefined;
   #successor: ServerPool<W> | undefined;
   #closed: Promise<void> | undefined;
+  /** The probe gave what is no result, and that was logged. */
+  #toldOfProbe = false;
   /** Set while calls drain: ends the wait after so many milliseconds. */
   #drainWithin: ((ms: number) => void) | undefined;
 
@@ -132,6 +136,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
         this.#telemetry.checked(server.serverId, state, latency);
         this.#observe(server, { latency, end: state === "failed" ? "failure" : "answer" });
       },
+      misreported: (what) => this.#misreported(what),
     });
     this.#membership = new Membership({
       servers: this.#servers,
@@ -163,6 +168,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       selector: parts.selector,
       failover: parts.failover,
       policies: parts.policies,
+      names: parts.names,
       affinity: parts.affinity,
       limiter: this.#limiter,
       budget: this.#budget,
@@ -253,6 +259,10 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const { clock, settings, transport } = this.#parts;
     const traits = transport.traits(request);
     const serverIds = this.#members(options);
+    const { quorum, serverGroup } = options;
+    const most = new Set(serverIds).size;
+    if (quorum !== undefined && quorum > most)
+      throw new QuorumUnreachableError(traits.operation, quorum, most, options.serverIds ? undefined : serverGroup);
     if (!traits.replayable && serverIds.length > 1) throw new BroadcastBodyError(traits.operation);
     const aggregator = this.#aggregator(options.aggregator);
     const start = clock.now();
@@ -292,11 +302,10 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#running.add(work);
     try {
       const aggregate = await work;
-      const { quorum: required } = options;
-      if (required === undefined) return aggregate;
+      if (quorum === undefined) return aggregate;
       const count = aggregate.results.filter(succeeded).length;
-      failed = count < required;
-      return { ...aggregate, quorum: { required, succeeded: count, met: !failed } };
+      failed = count < quorum;
+      return { ...aggregate, quorum: { required: quorum, succeeded: count, met: !failed } };
     } finally {
       this.#running.delete(work);
       this.counters.ended(!failed, clock.now() - start, false);
@@ -506,14 +515,28 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (this.#servers.get(server.serverId) !== server) return;
     if (this.#successor && !this.#successor.#servers.has(server.serverId)) return;
     try {
-      this.#parts.selector.observe?.(server, observation);
+      const told: unknown = this.#parts.selector.observe?.(server, observation);
+      // An async function is one to the types; what it rejects with must not end the process.
+      if (told instanceof Promise) told.catch((error: unknown) => this.#strategyFailed(error));
     } catch (error) {
       this.#strategyFailed(error);
     }
   }
 
   #strategyFailed(error: unknown): void {
-    this.#parts.log.error("The strategy failed.", { error: describeError(error) });
+    const { log, names } = this.#parts;
+    log.error(`The strategy "${names.strategy}" failed.`, { error: describeError(error) });
+  }
+
+  /** Once: every check of every server would say the same. */
+  #misreported(what: string): void {
+    if (this.#toldOfProbe) return;
+    this.#toldOfProbe = true;
+    const { log, names } = this.#parts;
+    log.error(
+      `The probe "${names.probe}" of pool "${this.name}" gave ${what}. A result is { state: "healthy", "degraded" or "failed", latency: milliseconds }; anything else counts as failed.`,
+      { probe: names.probe },
+    );
   }
 
   #healthChanged(server: Server<W>, previous: HealthState, reason: string | undefined, ejected = false): void {

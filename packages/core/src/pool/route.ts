@@ -12,11 +12,13 @@ import {
   AffinityUnknownError,
   NoServerAvailableError,
   PolicyDeniedError,
+  policyFailure,
   type ServerReport,
 } from "../errors/call-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
 import { ServerDisabledError, UnknownServerError } from "../errors/server-errors.ts";
 import type { Candidates } from "./candidates.ts";
+import type { PartNames } from "./part-names.ts";
 import type { Server } from "./server.ts";
 
 export interface RouteParts<W extends Wire> {
@@ -26,6 +28,7 @@ export interface RouteParts<W extends Wire> {
   readonly transport: Transport<W>;
   readonly selector: Selector;
   readonly policies: readonly Policy<W>[];
+  readonly names: PartNames;
   readonly affinity: AffinityStore;
   readonly random: () => number;
   readonly writes: "balanced" | "primary";
@@ -98,11 +101,20 @@ export class Route<W extends Wire> {
     const { transport, policies } = this.#parts;
     this.#traits = call.traits;
     const judges = policies.filter((policy) => policy.allows !== undefined);
-    if (judges.length > 0) this.#allowed = (server) => judges.every((policy) => policy.allows?.(call, server));
+    if (judges.length > 0) this.#allowed = (server) => judges.every((policy) => this.#allows(policy, call, server));
     const allowed = this.#allowed;
     this.#admits = transport.serves
       ? (server) => (transport.serves?.(server.profile, call.request) ?? true) && (allowed?.(server) ?? true)
       : allowed;
+  }
+
+  #allows(policy: Policy<W>, call: PolicyCall<W>, server: Server<W>): boolean | undefined {
+    try {
+      return policy.allows?.(call, server);
+    } catch (error) {
+      const { policies, names } = this.#parts;
+      throw policyFailure(call.traits.operation, names.policies[policies.indexOf(policy)], error);
+    }
   }
 
   /** An attempt on this server failed. */
@@ -212,7 +224,7 @@ export class Route<W extends Wire> {
   /** The selector's choice; the first candidate if it fails to make one. */
   #select(candidates: readonly [Server<W>, ...Server<W>[]]): Server<W> {
     if (candidates.length === 1) return candidates[0];
-    const { selector, log } = this.#parts;
+    const { selector, names, log } = this.#parts;
     let error: unknown;
     try {
       const server = selector.select(candidates, this.#traits) as Server<W>;
@@ -220,7 +232,10 @@ export class Route<W extends Wire> {
     } catch (thrown) {
       error = thrown;
     }
-    log.error("The strategy chose none of the candidates.", error === undefined ? {} : { error: describeError(error) });
+    log.error(
+      `The strategy "${names.strategy}" chose none of the candidates.`,
+      error === undefined ? {} : { error: describeError(error) },
+    );
     return candidates[0];
   }
 

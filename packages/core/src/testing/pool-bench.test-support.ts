@@ -203,6 +203,12 @@ export function buildPool(options: BenchOptions = {}) {
     ),
     store,
     affinity: options.affinity ?? memoryAffinity(clock),
+    names: {
+      strategy: "strategy",
+      probe: "probe",
+      failover: "failover",
+      policies: (options.policies ?? []).map((_policy, index) => `policy-${index + 1}`),
+    },
     credentials: options.credentials ?? { credentials: () => Promise.resolve(undefined) },
     readProfile,
     clock,

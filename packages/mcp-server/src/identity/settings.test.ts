@@ -116,6 +116,30 @@ describe("tokens", () => {
     expect(lines({ tokens: [token] })).toEqual([expect.stringContaining(`identity.tokens[0].${expected}`)]);
   });
 
+  test("are looked at although something else is wrong with them or beside them", () => {
+    const token = { principal: "a:b", hash: "sha256:1", expires: "2027-02-31", scopes: ["raed"] };
+    const found = lines({
+      tokens: [token, { principal: "bob", hash: hash(), scopes: 5 }],
+      oauth: { issuer: "https://a:b@id.example.com" },
+      rateLimit: { per: "soon" },
+      failureLimit: { per: 0 },
+      scopes: { read: {} },
+    });
+    expect(found.map((line) => line.slice(0, line.indexOf(": ")))).toEqual([
+      "identity.tokens[0].principal",
+      "identity.tokens[1].scopes",
+      "identity.rateLimit.per",
+      "identity.tokens[0].hash",
+      "identity.tokens[0].scopes[0]",
+      "identity.tokens[0].expires",
+      "identity.oauth.issuer",
+      "identity.failureLimit.per",
+    ]);
+    expect(lines({ tokens: [token], scopes: 5 })).not.toContainEqual(expect.stringContaining("scopes[0]"));
+    expect(lines(5)).toEqual(["identity: must be an object; got 5."]);
+    expect(lines({ tokens: () => [] })).toContain("identity.tokens: must be a list of { principal, hash }.");
+  });
+
   test("name scopes that exist, if there are any", () => {
     const scopes = { "files:read": {} };
     const token = { principal: "alice", hash: hash() };

@@ -53,29 +53,82 @@ export interface ReadIdentityOptions {
  *   shown.
  */
 export function readIdentity(section: unknown, options: ReadIdentityOptions = {}): IdentitySettings {
-  const issues = validator(identitySection)(structuredClone(section), "identity");
-  if (issues.length > 0) throw new ConfigError(undefined, issues);
+  const { settings, ofSchema, beyond } = judge(section, options);
+  if (!settings || ofSchema.length > 0 || beyond.length > 0) throw new ConfigError(undefined, [...ofSchema, ...beyond]);
+  return settings;
+}
+
+/** What is wrong with the section beyond its schema, also where other parts of it do not fit that. */
+export function identityProblems(section: unknown, options: ReadIdentityOptions = {}): readonly ConfigIssue[] {
+  return judge(section, options).beyond;
+}
+
+/** Whether what stands at a path fits its schema, with everything below it. */
+type Sound = (path: string) => boolean;
+
+interface Judgement {
+  /** Of no use where anything is wrong. */
+  readonly settings: IdentitySettings | undefined;
+  readonly ofSchema: readonly ConfigIssue[];
+  readonly beyond: readonly ConfigIssue[];
+}
+
+/** One mistake must not hide another one: each part that fits its schema is looked at, whatever the others are. */
+function judge(section: unknown, options: ReadIdentityOptions): Judgement {
+  const ofSchema = validator(identitySection)(cloned(section), "identity");
+  const beyond: ConfigIssue[] = [];
+  const sound: Sound = (path) => !ofSchema.some((issue) => below(issue.path, path));
+  if (typeof section !== "object" || section === null || Array.isArray(section))
+    return { settings: undefined, ofSchema, beyond };
   const { tokens = [], oauth, scopes, rateLimit, failureLimit } = section as IdentitySection;
-  const grants = scopes && new Map(Object.entries(scopes));
+  const grants = scopes && sound("identity.scopes") ? new Map(Object.entries(scopes)) : undefined;
+  // Where nobody can say which scopes there are, none is wrong.
+  const mayJudgeScopes = scopes === undefined || grants !== undefined;
 
   const settings: IdentitySettings = {
-    tokens: readTokens(tokens, grants, "identity.tokens", issues),
-    oauth: oauth && readOAuth(oauth, "identity.oauth", issues),
+    tokens: readTokens(tokens, { grants, mayJudgeScopes, sound }, "identity.tokens", beyond),
+    oauth: oauth && sound("identity.oauth") ? readOAuth(oauth, "identity.oauth", beyond) : undefined,
     scopes: grants,
-    rateLimit: rateLimit && readLimit(rateLimit, 600, "identity.rateLimit", issues),
-    failureLimit: readLimit(failureLimit ?? {}, 30, "identity.failureLimit", issues),
+    rateLimit:
+      rateLimit && sound("identity.rateLimit") ? readLimit(rateLimit, 600, "identity.rateLimit", beyond) : undefined,
+    failureLimit: readLimit(
+      sound("identity.failureLimit") ? (failureLimit ?? {}) : {},
+      30,
+      "identity.failureLimit",
+      beyond,
+    ),
   };
   if (!oauth && Array.isArray(tokens) && tokens.length === 0)
-    issues.push({ path: "identity", message: "lets nobody in: give it tokens (`davpool token` makes them) or oauth." });
+    beyond.push({ path: "identity", message: "lets nobody in: give it tokens (`davpool token` makes them) or oauth." });
   for (const [name, { pools = [] }] of grants ?? [])
-    checkPools(pools, options.pools, `identity.scopes[${JSON.stringify(name)}]`, issues);
-  if (issues.length > 0) throw new ConfigError(undefined, issues);
-  return settings;
+    checkPools(pools, options.pools, `identity.scopes[${JSON.stringify(name)}]`, beyond);
+  return { settings, ofSchema, beyond };
+}
+
+/** Defaults are filled into a copy. Of what is no data there is none, and it fits no schema. */
+function cloned(section: unknown): unknown {
+  try {
+    return structuredClone(section);
+  } catch {
+    return undefined;
+  }
+}
+
+function below(path: string, place: string): boolean {
+  return path === place || path.startsWith(`${place}.`) || path.startsWith(`${place}[`);
 }
 
 function readTokens(
   written: unknown,
-  grants: ReadonlyMap<string, Grant> | undefined,
+  {
+    grants,
+    mayJudgeScopes,
+    sound,
+  }: {
+    readonly grants: ReadonlyMap<string, Grant> | undefined;
+    readonly mayJudgeScopes: boolean;
+    readonly sound: Sound;
+  },
   path: string,
   issues: ConfigIssue[],
 ): ReadonlyMap<string, StaticToken> {
@@ -96,27 +149,24 @@ function readTokens(
     }
     const { principal, hash, scopes, expires } = entry as NonNullable<IdentitySection["tokens"]>[number];
     const digest = parseHash(hash);
-    if (digest === undefined) {
+    const other = digest === undefined ? undefined : places.get(digest);
+    if (digest === undefined && sound(`${place}.hash`))
       issues.push({
         path: `${place}.hash`,
         message:
           'must be "sha256:" and 64 hex digits or 43 base64url characters, as `davpool token` prints it; what stands there is not shown, as it may be a token.',
       });
-      continue;
-    }
-    const other = places.get(digest);
-    if (other !== undefined) {
+    if (other !== undefined)
       issues.push({
         path: `${place}.hash`,
         message: `is also the hash of ${other}, so one token would be two; make a token of its own for each with \`davpool token\`.`,
       });
-      continue;
-    }
-    places.set(digest, `${place}.hash`);
-    checkScopes(scopes, grants, place, issues);
+    if (mayJudgeScopes && sound(`${place}.scopes`)) checkScopes(scopes, grants, place, issues);
     const expiresAt = expires === undefined ? undefined : Date.parse(expires);
-    if (expires !== undefined && !isTime(expires))
+    if (expires !== undefined && sound(`${place}.expires`) && !isTime(expires))
       issues.push({ path: `${place}.expires`, message: `must be a time that exists; got "${expires}".` });
+    if (digest === undefined || other !== undefined) continue;
+    places.set(digest, `${place}.hash`);
     tokens.set(digest, { principal, scopes: scopes ?? [], ...(expiresAt !== undefined && { expiresAt }) });
   }
   return tokens;

@@ -206,7 +206,9 @@ describe("a file that is wrong", () => {
     const { reloader, pool } = reloading;
     await writeFile(reloading.file, broken(reloading));
     expect(await reloader.reload("test")).toMatchObject({ outcome: "refused" });
-    expect(reloading.lines.at(-1)?.message).toContain("the one in use stays. no licence");
+    expect(reloading.lines.at(-1)?.message).toMatch(
+      /the one in use stays\. The policy plugin "licensed" of pool "media" failed in start: no licence \(at .*:4\)/,
+    );
     expect((await pool.execute(GET, read)).value).toBe("hello");
     expect(pool.list()).toHaveLength(2);
   });

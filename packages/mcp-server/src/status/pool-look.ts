@@ -88,7 +88,10 @@ export class PoolLook {
       health,
       ...(problem !== undefined && { problem }),
       ...(enabled && check && { checkedAt: check.at.toISOString() }),
-      ...(enabled && check && check.state !== "failed" && { latency: Math.round(check.latency * 10) / 10 }),
+      ...(enabled &&
+        check &&
+        check.state !== "failed" &&
+        check.latency >= 0 && { latency: Math.round(check.latency * 10) / 10 }),
       connections,
       ...(record && { recorded: record }),
     };
