@@ -31,8 +31,8 @@ const ABOUT_SERVERS =
 export interface Hosting extends CallRules {
   /** `pipe` is standard input and output, `tcp` is HTTP. */
   readonly transport: "pipe" | "tcp";
-  /** What a call gives, or has given so far, that began where it came in and is handed over now. */
-  readonly begun?: (context: ServerContext) => Promise<object> | object | undefined;
+  /** The result, or what there is of it, of a call that was begun where it came in and then handed over. */
+  readonly handedOver?: (context: ServerContext) => Promise<object> | object | undefined;
 }
 
 /** What changes when the configuration does. */
@@ -203,8 +203,8 @@ export class McpServers implements Disposable {
     );
     server.setRequestHandler("tools/call", ({ params }, context) => {
       const { name } = params;
-      const begun = hosting.begun?.(context);
-      if (begun) return begun as CallToolResult;
+      const handedOver = hosting.handedOver?.(context);
+      if (handedOver) return handedOver as CallToolResult;
       return observed(connection, context, this.tools.has(name) ? name : undefined, () =>
         this.#call(name, params.arguments, context, connection),
       );

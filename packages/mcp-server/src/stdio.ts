@@ -13,7 +13,7 @@ export async function overStdio(running: Running, stop: AbortSignal): Promise<vo
   using _ = reloading(running, () => []);
   const transport = new PipeTransport(process.stdin, process.stdout, LONGEST_MESSAGE);
   const shortcuts = servers.shorten(transport);
-  const hosting: Hosting = { transport: "pipe", begun: ({ mcpReq }) => shortcuts.unfinished(mcpReq.id) };
+  const hosting: Hosting = { transport: "pipe", handedOver: ({ mcpReq }) => shortcuts.unfinished(mcpReq.id) };
   const ended = new Promise<void>((resolve) => {
     stop.addEventListener("abort", () => resolve(), { once: true });
     process.stdin.once("end", resolve).once("close", resolve);

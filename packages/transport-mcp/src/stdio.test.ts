@@ -186,11 +186,14 @@ describe("a process that dies", () => {
     });
   });
 
-  test("says why, although more is written after that", async () => {
-    const script = 'throw Object.assign(new Error("no token"), { hint: { set: "TOKEN" } })';
+  test.each([
+    ['throw Object.assign(new Error("no token"), { hint: { set: "TOKEN" } })', "Error: no token"],
+    ['console.error("starting…\\nОшибка: нет токена\\n"); process.exit(1)', "Ошибка: нет токена"],
+    ['console.error("starting…\\n  ❌ no token"); process.exit(1)', "❌ no token"],
+  ])("says why, whatever is written after that: %s", async (script, why) => {
     await using open = await openPool([{ command: [process.execPath, "-e", script] }]);
     const message = await messageOf(open.pool.execute(call("read")));
-    expect(message).toContain("its process exited with code 1: Error: no token");
+    expect(message).toContain(`its process exited with code 1: ${why}`);
   });
 
   test("is asked nothing more, also while what it left behind keeps its output open", async () => {

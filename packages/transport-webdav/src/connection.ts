@@ -98,8 +98,8 @@ export class WebDavConnection implements Connection<WebDavWire> {
     }
   }
 
-  async probe(signal: AbortSignal): Promise<void> {
-    await this.#check(signal);
+  probe(signal: AbortSignal): Promise<string | undefined> {
+    return this.#check(signal);
   }
 
   stats(): ConnectionStats {
@@ -121,15 +121,14 @@ export class WebDavConnection implements Connection<WebDavWire> {
     this.#closing.removeEventListener("abort", destroy);
   }
 
-  async #check(signal: AbortSignal): Promise<void> {
+  async #check(signal: AbortSignal): Promise<string | undefined> {
     const method = this.#settings.healthCheck;
     const request = { method, path: "", ...(method === "PROPFIND" && { headers: { depth: "0" } }) };
     const { status, body } = await this.send(request, unmanaged(signal));
     await body.read(PIECE);
-    // Nobody gets anything else there, and it is not the callers who can put it right.
-    if (status === 401 && this.#authorized) throw new Error("it refuses the credentials (HTTP 401)");
-    // Others, and a 404, come from a server that works; whoever asks will be told.
+    // 401 and 404 come from a server that works, and whoever asks will be told. Some may have credentials of their own.
     if (status >= 500) throw new Error(`it answered the health check with ${status}`);
+    return status === 401 && this.#authorized ? "it refuses the credentials (HTTP 401)" : undefined;
   }
 
   #dispatch(request: WebDavRequest, path: string, attempt: Attempt, redirects: number): Promise<WebDavResponse> {

@@ -22,6 +22,22 @@ function execute(pool: Pool<WebDavWire>, request: WebDavRequest, options: CallOp
   return pool.execute(request, { ...options, consume });
 }
 
+test("a server that refuses its credentials is degraded, and stays so whatever it answers to requests", async () => {
+  await using server = await createWebDavServer({ auth: { username: "alice", password: "new" } });
+  const servers = [{ serverId: "s1", url: server.url, username: "alice", password: "old", healthCheckInterval: 1 }];
+  await using open = await openPool([], { health: { enabled: true }, servers });
+  const states: string[] = [];
+  for (const event of ["server-healthy", "server-degraded", "server-unhealthy"] as const)
+    open.pool.on(event, ({ reason }) => void states.push(`${event}: ${reason}`));
+  for (let second = 0; second < 10; second++) {
+    const check = server.nextRequest((request) => request.method === "OPTIONS" && request.status !== undefined);
+    open.clock.advance(1_500);
+    await check;
+    expect((await execute(open.pool, { method: "GET", path: "/a" })).value.status).toBe(401);
+  }
+  expect(states).toEqual(["server-degraded: it refuses the credentials (HTTP 401)"]);
+});
+
 /** The status of the answer, or the code of the error. */
 async function outcome(call: Promise<Answer<Read>>): Promise<number | string> {
   try {

@@ -30,8 +30,11 @@ export interface Connection<W extends Wire = Wire> extends AsyncDisposable {
    * rejects with whatever {@link Transport.explain} understands. A response that reports a failure (503) resolves.
    */
   send(request: W["request"], attempt: Attempt): Promise<W["response"]>;
-  /** Resolves when the server is well; rejects otherwise. Takes no slot of the pool's limits. */
-  probe(signal: AbortSignal): Promise<void>;
+  /**
+   * Rejects when the server is not well. Resolves otherwise: to one line about what an operator should put right, if the
+   * server answers and something is wrong all the same, such as refused credentials. Takes no slot of the pool's limits.
+   */
+  probe(signal: AbortSignal): Promise<string | void>;
   /** True socket counts, cheap enough to be read often. */
   stats(): ConnectionStats;
   /**

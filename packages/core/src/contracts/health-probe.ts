@@ -17,8 +17,11 @@ export interface HealthProbe {
 export interface ProbeTarget {
   readonly profile: ServerProfile;
   readonly clock: Clock;
-  /** The transport's own check (OPTIONS or PROPFIND for WebDAV). Rejects when the server is not well. */
-  ping(signal: AbortSignal): Promise<void>;
+  /**
+   * The transport's own check (OPTIONS or PROPFIND for WebDAV). Rejects when the server is not well; resolves to what is
+   * wrong with one that answers all the same, if anything is.
+   */
+  ping(signal: AbortSignal): Promise<string | void>;
 }
 
 export interface ProbeResult {

@@ -153,7 +153,9 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     server.record.check(result.state, result.latency, reason);
     const interval = server.profile.healthCheckInterval * 1_000;
     const { recoveryInterval } = this.#settings;
-    const delay = server.health === "healthy" ? interval : Math.min(interval, recoveryInterval);
+    // One that answers is in use: nothing waits for the next look at it.
+    const down = result.state === "failed" || server.health === "unhealthy";
+    const delay = down ? Math.min(interval, recoveryInterval) : interval;
     this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
   }
 }

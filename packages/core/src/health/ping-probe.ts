@@ -24,12 +24,14 @@ export const pingProbe = definePlugin({
     return {
       async probe(target, signal) {
         const start = target.clock.now();
+        let complaint: string | void;
         try {
-          await target.ping(signal);
+          complaint = await target.ping(signal);
         } catch (cause) {
           return { state: "failed", latency: target.clock.now() - start, cause };
         }
         const latency = target.clock.now() - start;
+        if (complaint !== undefined) return { state: "degraded", latency, cause: new Error(complaint) };
         return latency > limit
           ? {
               state: "degraded",

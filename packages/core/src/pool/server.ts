@@ -106,12 +106,12 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 
   /** Asks whether it is well, with the server's own credentials: whatever a principal's are, they say nothing of it. */
-  async ping(signal: AbortSignal): Promise<void> {
+  async ping(signal: AbortSignal): Promise<string | void> {
     const connections = this.#connections;
     const name = this.#parts.transport.partition?.(this.#profile, {}) ?? "";
     const kept = connections.take(name === "" ? SHARED : { key: `:${name}`, name, principal: undefined });
     try {
-      await (await kept.connection).probe(signal);
+      return await (await kept.connection).probe(signal);
     } finally {
       connections.giveBack(kept);
     }

@@ -71,7 +71,7 @@ export class McpEndpoint implements AsyncDisposable {
       settings: sessions,
       clock,
       log,
-      createServer: (client) => servers.create({ ...hosting, begun: this.#shortcuts.begun }, client),
+      createServer: (client) => servers.create({ ...hosting, handedOver: this.#shortcuts.handedOver }, client),
       over: (sessionId, principal) => servers.sessionEnded(sessionId, principal),
     });
     const { notify } = this.#current;

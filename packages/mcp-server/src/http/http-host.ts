@@ -164,8 +164,8 @@ export class HttpHost {
       response.destroy();
     });
     this.#slowClients.watch(response);
-    // A stream of news is no work to wait for.
-    if (request.method !== "POST") return;
+    // A stream of news is no work to wait for. What the header says is what the body says, or it is refused.
+    if (request.method !== "POST" || request.headers["mcp-method"] === "subscriptions/listen") return;
     this.#running.add(answering);
     void answering.finally(() => this.#running.delete(answering));
   }

@@ -85,6 +85,16 @@ describe("without a session", () => {
   });
 });
 
+test("a stream of news keeps nobody from closing", async () => {
+  await using server = await startHttpServer({ store: "memory", pools: { files: { transport: "webdav" } } });
+  const client = await server.connect("newer");
+  await client.listen({ toolsListChanged: true });
+  // Time stands still: whatever waits for the stream would wait for ever.
+  await server.close();
+  await client.close().catch(() => undefined);
+  expect(server.lines.filter(({ message }) => message.includes("cut off"))).toEqual([]);
+});
+
 describe("an operator's questions", () => {
   test("/healthz says that it lives, /readyz whether a server is usable", async () => {
     await using dav = await createWebDavServer();

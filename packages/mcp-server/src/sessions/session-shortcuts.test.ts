@@ -93,17 +93,22 @@ test.each([
   expect(dav.requests.at(-1)).toMatchObject({ method: "GET", status: undefined });
 });
 
-test("two calls under one id at a time are answered one each", async () => {
+test.each([
+  ["in its first moment", 0],
+  ["later", LONGER_THAN_A_MOMENT],
+])("an id that a call has is given to no other %s", async (_when, passed) => {
   await using dav = await createWebDavServer();
   dav.tree.write("/a.txt", "text");
   await using server = await startHttpServer(poolOf(dav));
   const session = await inSession(server);
   const held = await dav.inject({ kind: "delay", ms: Infinity, methods: ["GET"] });
-  const both = [server.post(get(3), session), server.post(get(3), session)];
-  await dav.received(2, { method: "GET" });
+  const first = server.post(get(3), session);
+  await dav.received(1, { method: "GET" });
+  server.clock.advance(passed);
+  expect(await messagesOf(await server.post(get(3), session))).toMatchObject([{ id: 3, error: { code: -32_600 } }]);
   await held.off();
-  for (const answer of await Promise.all(both))
-    expect(await messagesOf(answer)).toMatchObject([{ id: 3, result: { structuredContent: { status: 200 } } }]);
+  expect(await messagesOf(await first)).toMatchObject([{ id: 3, result: { structuredContent: { status: 200 } } }]);
+  expect(await messagesOf(await server.post(get(3), session))).toMatchObject([{ id: 3, result: {} }]);
 });
 
 test("what is wrong with a call is told as the protocol has it", async () => {
@@ -111,7 +116,15 @@ test("what is wrong with a call is told as the protocol has it", async () => {
   await using server = await startHttpServer(poolOf(dav));
   const session = await inSession(server);
   const { jsonrpc: _, ...unmarked } = get(1);
-  const wrong = [unmarked, { ...get(1), id: 1.5 }, call(1, [] as object), call(1, {}, { _meta: 7 })];
+  const wrong = [
+    unmarked,
+    { ...get(1), id: 1.5 },
+    { ...get(1), more: true },
+    call(1, [] as object),
+    call(1, {}, { _meta: 7 }),
+    call(1, {}, { _meta: { progressToken: null } }),
+    call(1, {}, { _meta: { "io.modelcontextprotocol/related-task": 7 } }),
+  ];
   for (const message of wrong) {
     const answer = await server.post(message, session);
     expect((await messagesOf(answer))[0], JSON.stringify(message)).toHaveProperty("error.code");

@@ -1,5 +1,6 @@
 import { Deadlines, type Clock, type Log } from "@davpool/core";
 import {
+  RELATED_TASK_META_KEY,
   SUPPORTED_PROTOCOL_VERSIONS,
   type CallToolResult,
   type RequestId,
@@ -11,7 +12,7 @@ import type { McpServers } from "../mcp-server.ts";
 import { observeRequest, type ObservedRequest } from "../telemetry/observe-request.ts";
 import { callTool, type CallRules } from "../tools/call-tool.ts";
 import type { Tool } from "../tools/tool.ts";
-import { CANCELLED, type Exchange, type Session } from "./session.ts";
+import { CANCELLED, type Exchange, type Running, type Session } from "./session.ts";
 
 /** Milliseconds after which a call lasts: its client gets a stream, which it can take up again when it breaks off. */
 const MOMENT = 100;
@@ -21,6 +22,11 @@ const STREAM = {
   "cache-control": "no-cache, no-transform",
   "x-accel-buffering": "no",
 };
+
+/** JSON-RPC: not a request that can be answered. */
+const INVALID = -32_600;
+/** Of a request. */
+const FIELDS = new Set(["jsonrpc", "id", "method", "params"]);
 
 export interface SessionShortcutsParts {
   readonly servers: McpServers;
@@ -52,7 +58,7 @@ export class SessionShortcuts {
   readonly #parts: SessionShortcutsParts;
   readonly #moments: Deadlines;
   /** What calls that were handed over give, by the request that brought them. */
-  readonly #begun = new WeakMap<Request, Promise<CallToolResult>>();
+  readonly #handedOver = new WeakMap<Request, Promise<CallToolResult>>();
 
   constructor(parts: SessionShortcutsParts) {
     this.#parts = parts;
@@ -60,8 +66,8 @@ export class SessionShortcuts {
   }
 
   /** What the call gives that was handed over with this request. */
-  readonly begun = ({ http }: ServerContext): Promise<CallToolResult> | undefined =>
-    http?.req && this.#begun.get(http.req);
+  readonly handedOver = ({ http }: ServerContext): Promise<CallToolResult> | undefined =>
+    http?.req && this.#handedOver.get(http.req);
 
   /** @returns undefined for what the machinery must see. */
   take(exchange: Exchange, session: Session, principal: Principal | undefined): Promise<Response> | undefined {
@@ -84,40 +90,34 @@ export class SessionShortcuts {
     principal: Principal | undefined,
     tool: Tool,
     written: unknown,
-  ): Promise<Response> | undefined {
+  ): Promise<Response> {
     const { rules, log } = this.#parts;
     const id = (exchange.body as Asked).id as RequestId;
     const caller = { session: session.id, ...(principal && { principal: principal.name }) };
     const access = principal?.access ?? fullAccess;
-    let cancelled!: AbortSignal;
-    const result = session.run(id, (signal) => {
-      cancelled = signal;
-      return observeRequest(about(exchange, session, tool.name), () =>
+    const running = session.run(id, (signal) =>
+      observeRequest(about(exchange, session, tool.name), () =>
         callTool(tool, written, { signal, caller, access }, rules, log),
-      );
-    });
-    return result && this.#answer(exchange, session, result, cancelled);
+      ),
+    );
+    if (running) return this.#answer(exchange, session, running);
+    return Promise.resolve(failed(session, id, INVALID, "Another request of this session has the same id."));
   }
 
-  async #answer(
-    exchange: Exchange,
-    session: Session,
-    result: Promise<CallToolResult>,
-    cancelled: AbortSignal,
-  ): Promise<Response> {
-    const soon = await this.#within(result, cancelled);
+  async #answer(exchange: Exchange, session: Session, running: Running<CallToolResult>): Promise<Response> {
+    const { result, cancelled } = running;
     const { id } = exchange.body as Asked;
-    if (cancelled.aborted) {
-      const error = { code: CANCELLED, message: (cancelled.reason as Error).message };
-      return streamed(session, id, `"error":${JSON.stringify(error)}`);
-    }
-    if (soon) return streamed(session, id, `"result":${JSON.stringify(soon)}`);
-    this.#begun.set(exchange.request, result);
-    return session.handle(exchange);
+    const soon = await this.#inAMoment(running);
+    if (cancelled.aborted) return failed(session, id, CANCELLED, (cancelled.reason as Error).message);
+    if (soon) return succeeded(session, id, soon);
+    this.#handedOver.set(exchange.request, result);
+    const answer = await session.handle(exchange);
+    // Whatever the machinery has against it, it has been done.
+    return answer.ok ? answer : succeeded(session, id, await result);
   }
 
-  /** What the call gives within a moment, if it does and nobody cancels it. */
-  #within(result: Promise<CallToolResult>, cancelled: AbortSignal): Promise<CallToolResult | undefined> {
+  /** What the call gives, unless it lasts or nobody waits for it any more. */
+  #inAMoment({ result, cancelled }: Running<CallToolResult>): Promise<CallToolResult | undefined> {
     return new Promise((resolve, reject) => {
       const over = () => resolve(undefined);
       const moment = { expiresAt: this.#parts.clock.now() + MOMENT, expire: over, close: over };
@@ -133,15 +133,28 @@ function isPlain({ request, body }: Exchange, session: Session): boolean {
   const { jsonrpc, id, params } = body as Asked;
   const accept = request.headers.get("accept");
   const version = request.headers.get("mcp-protocol-version");
+  for (const field in body as object) if (!FIELDS.has(field)) return false;
   return (
     session.isOpen &&
     jsonrpc === "2.0" &&
-    (typeof id === "string" || Number.isSafeInteger(id)) &&
-    isFields(params?._meta) &&
+    isId(id) &&
+    isFields(params) &&
+    isMeta(params?._meta) &&
     accept?.includes("application/json") === true &&
     accept.includes("text/event-stream") &&
     (version === null || SUPPORTED_PROTOCOL_VERSIONS.includes(version))
   );
+}
+
+function isId(value: unknown): boolean {
+  return typeof value === "string" || Number.isSafeInteger(value);
+}
+
+function isMeta(meta: unknown): boolean {
+  if (meta === undefined) return true;
+  if (!isFields(meta)) return false;
+  const { progressToken, [RELATED_TASK_META_KEY]: task } = meta as Readonly<Record<string, unknown>>;
+  return (progressToken === undefined || isId(progressToken)) && task === undefined;
 }
 
 /** An object, or nothing. */
@@ -149,18 +162,26 @@ function isFields(value: unknown): boolean {
   return value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value));
 }
 
-function about({ request, body }: Exchange, session: Session, toolName: string | undefined): ObservedRequest {
+function about({ body }: Exchange, session: Session, toolName: string | undefined): ObservedRequest {
   const { id, method, params } = body as Asked;
-  const version = request.headers.get("mcp-protocol-version");
+  const { protocolVersion } = session;
   return {
     method: method as string,
     requestId: id as RequestId,
     transport: "tcp",
     sessionId: session.id,
     ...(toolName !== undefined && { toolName }),
-    ...(version !== null && { protocolVersion: version }),
+    ...(protocolVersion !== undefined && { protocolVersion }),
     ...(params?._meta !== undefined && { meta: params._meta as NonNullable<ObservedRequest["meta"]> }),
   };
+}
+
+function succeeded(session: Session, id: unknown, result: object): Response {
+  return streamed(session, id, `"result":${JSON.stringify(result)}`);
+}
+
+function failed(session: Session, id: unknown, code: number, message: string): Response {
+  return streamed(session, id, `"error":${JSON.stringify({ code, message })}`);
 }
 
 /** @param outcome `"result"` or `"error"` with its value, as JSON. */

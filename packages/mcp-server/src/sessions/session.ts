@@ -23,6 +23,12 @@ export interface Exchange {
   readonly auth: AuthInfo | undefined;
 }
 
+/** A call of a client's, and what aborts when nobody waits for it any more. */
+export interface Running<T> {
+  readonly result: Promise<T>;
+  readonly cancelled: AbortSignal;
+}
+
 export interface SessionParts {
   readonly clock: Clock;
   readonly log: Log;
@@ -87,16 +93,23 @@ export class Session {
     this.requests++;
   }
 
+  /** The protocol that both have agreed on. */
+  get protocolVersion(): string | undefined {
+    return this.#server.getNegotiatedProtocolVersion();
+  }
+
   /**
    * Runs a call of the client's that is answered elsewhere.
    * @param run its signal aborts when the client cancels the call, and when the session ends.
    * @returns undefined while another call has this id.
    */
-  run<T>(id: RequestId, run: (signal: AbortSignal) => Promise<T>): Promise<T> | undefined {
+  run<T>(id: RequestId, run: (cancelled: AbortSignal) => Promise<T>): Running<T> | undefined {
     if (this.#running.has(id)) return undefined;
     const controller = new AbortController();
+    const { signal: cancelled } = controller;
     this.#running.set(id, controller);
-    return run(controller.signal).finally(() => this.#running.delete(id));
+    const result = run(cancelled).finally(() => this.#ended(id, controller));
+    return { result, cancelled };
   }
 
   /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
@@ -119,10 +132,17 @@ export class Session {
     const id = params?.requestId;
     if (method !== "notifications/cancelled" || (typeof id !== "string" && typeof id !== "number")) return;
     const message = "The client cancelled the request.";
-    this.#running.get(id)?.abort(new Error(message));
+    const running = this.#running.get(id);
+    running?.abort(new Error(message));
+    if (running) this.#ended(id, running);
     this.#transport
       .send({ jsonrpc: "2.0", id, error: { code: CANCELLED, message } })
       .catch((error: unknown) => this.#parts.log.debug(`Nothing was left to cancel: ${describeError(error)}`));
+  }
+
+  /** Its id may be used again. */
+  #ended(id: RequestId, call: AbortController): void {
+    if (this.#running.get(id) === call) this.#running.delete(id);
   }
 
   /** Builds it anew behind the same id, from what the client said when it opened it. */

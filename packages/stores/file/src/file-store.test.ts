@@ -200,6 +200,15 @@ describe("sections", () => {
     expect(await text()).toBe(before);
   });
 
+  test.each([
+    ["in both places", { pool: "files", servers: [{ serverId: "a" }] }, "Move those up."],
+    ["at a top level without a name", { servers: [{ serverId: "a" }] }, "belong to no pool"],
+  ])("servers of one pool %s are told of", async (_where, top, told) => {
+    await writeFile(file, JSON.stringify({ ...top, pools: { files: { servers: [{ serverId: "b" }] } } }));
+    expect((await open().load()).servers).toHaveLength(1);
+    expect(logged[0]?.message).toContain(told);
+  });
+
   test("what a first pool has below is its own, where nobody has written at the top", async () => {
     await open({ pool: "media", primary: false }).update(adding(server("eu")));
     expect((await open({ pool: "media" }).load()).servers).toEqual([server("eu")]);

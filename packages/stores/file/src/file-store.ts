@@ -14,7 +14,7 @@ import { makeFolder, removeLeftovers, writeAtomic } from "./atomic-write.ts";
 import { Keyring } from "./cipher.ts";
 import { errorCode, onDisk } from "./disk-error.ts";
 import { FormatError } from "./format-error.ts";
-import { parseDocument, readSection, type JsonObject, type Owner } from "./format.ts";
+import { parseDocument, readSection, sectionOf, type JsonObject, type Owner } from "./format.ts";
 import { parseHealthDocument, readHealth, writeHealth } from "./health-format.ts";
 import { withLock } from "./lock.ts";
 import { SectionCodec } from "./section-codec.ts";
@@ -228,16 +228,24 @@ export class FileStore implements ProfileStore {
     }
   }
 
-  /** Whoever gives the only pool another name would look for its servers. */
+  /** Servers that are in the file, and in no pool: whoever looks for them is told where they are. */
   #tellOfOthers(document: JsonObject): void {
     const { file, pool, primary, log } = this.#init;
-    const { pool: owner } = document;
-    const { entries } = readSection(document, "");
-    if (!primary || entries.length === 0 || typeof owner !== "string" || owner === pool) return;
-    log.info(
-      `The servers at the top level of the store file ${file} belong to the pool "${owner}", and not to "${pool}". If that pool has another name now, write it into the file as "pool".`,
-      { file },
-    );
+    const owner = typeof document.pool === "string" ? document.pool : undefined;
+    const section = sectionOf(document, this.#init);
+    const above = readSection(document, "").entries.length;
+    if (section === "" && readSection(document, pool).entries.length > 0)
+      log.warn(
+        `The store file ${file} has servers of the pool "${pool}" at its top level, which are used, and in its section "pools.${pool}", which are not. Move those up.`,
+        { file },
+      );
+    else if (primary && section !== "" && above > 0)
+      log.info(
+        owner === undefined
+          ? `The servers at the top level of the store file ${file} belong to no pool. Write the name of theirs into the file as "pool".`
+          : `The servers at the top level of the store file ${file} belong to the pool "${owner}", and not to "${pool}". If that is its name now, write it into the file as "pool".`,
+        { file },
+      );
   }
 
   #tell(state: StoredState): void {

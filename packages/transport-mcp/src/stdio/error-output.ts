@@ -7,8 +7,8 @@ const SHORTEST_SECRET = 4;
 const MOST_LINES = 1_000;
 /** A line that does not end is cut here. */
 const LONGEST_READ = 64 * 1024;
-/** What comes after the reason: where it happened, brackets, and the version of the runtime. */
-const AFTERWARDS = /^\s|^\W+$|^Node\.js v\d/;
+/** What comes after the reason: where it happened, what else the error has, brackets, and the version of the runtime. */
+const AFTERWARDS = /^\s+at |^\s+\S+: |^[^\p{L}\p{N}]+$|^Node\.js v\d/u;
 
 /**
  * What a server writes to its standard error: lines for the log, at level debug and not without end, and the last one
@@ -38,7 +38,7 @@ export class ErrorOutput {
 
   /** The last line that says anything, for a message. */
   get last(): string {
-    return this.#last.slice(0, 200);
+    return this.#last.trimStart().slice(0, 200);
   }
 
   #take(written: string): void {
