@@ -1,6 +1,6 @@
 import type { AttemptRecord } from "../contracts/failover-policy.ts";
 import type { HealthSnapshot } from "../contracts/profile-store.ts";
-import { DavpoolError, describeError, isDavpoolError } from "./davpool-error.ts";
+import { DavpoolError } from "./davpool-error.ts";
 
 /** One server's state in the message of {@link NoServerAvailableError}. */
 export interface ServerReport {
@@ -141,12 +141,6 @@ export class PolicyFailedError extends DavpoolError {
       ...options,
     });
   }
-}
-
-/** What to fail a call with when a policy threw. What it throws on purpose stays as it is. */
-export function policyFailure(operation: string, policy: string | undefined, error: unknown): unknown {
-  if (isDavpoolError(error)) return error;
-  return new PolicyFailedError(operation, policy ?? "", `failed: ${describeError(error)}`, { cause: error });
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Clock } from "../contracts/clock.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { AttemptRecord, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
 import type { Failure } from "../contracts/failure.ts";
-import type { Policy, PolicyCall, Ruling } from "../contracts/policy.ts";
+import type { PolicyCall } from "../contracts/policy.ts";
 import type { Answer, CallOptions, Consume } from "../contracts/pool.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
 import type { Caller, MaybePromise, Wire } from "../contracts/wire.ts";
@@ -13,9 +13,6 @@ import {
   CallCancelledError,
   DeadlineExceededError,
   OutcomeUnknownError,
-  PolicyDeniedError,
-  PolicyFailedError,
-  policyFailure,
 } from "../errors/call-errors.ts";
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
@@ -100,8 +97,8 @@ export class Call<W extends Wire, T> {
     let answer: Answer<T> | undefined;
     try {
       this.#mayGoOn();
-      if (policies.length > 0) await this.#consultPolicies();
-      if (policies.length > 0 || transport.serves) this.#route.narrow(this.#policyCall());
+      if (!policies.empty) await this.#consultPolicies();
+      if (!policies.empty || transport.serves) this.#route.narrow(this.#policyCall());
       const pinning = this.#pin();
       if (pinning) await pinning;
       answer = await this.#settle();
@@ -112,7 +109,7 @@ export class Call<W extends Wire, T> {
     } finally {
       const latency = clock.now() - this.#startedAt;
       telemetry.endCall(this.#span, this.#traits.operation, latency, answer?.serverId, this.failure);
-      if (policies.length > 0) this.#tellPolicies(answer, latency);
+      if (!policies.empty) this.#tellPolicies(answer, latency);
     }
   }
 
@@ -144,70 +141,31 @@ export class Call<W extends Wire, T> {
   }
 
   async #consultPolicies(): Promise<void> {
-    for (const policy of this.#parts.policies) {
-      const ruling = policy.before && (await this.#consult(policy));
-      if (ruling === undefined || ruling === null) continue;
-      const { deny, request } = ruling as { readonly deny?: unknown; readonly request?: unknown };
-      if (typeof deny === "string") throw new PolicyDeniedError(this.#traits.operation, deny);
-      if (typeof request !== "object" || request === null || deny !== undefined) throw this.#misruled(policy, ruling);
-      this.#request = request;
-      try {
-        this.#traits = this.#parts.transport.traits(this.#request);
-      } catch (error) {
-        throw isDavpoolError(error) ? error : this.#misruled(policy, ruling);
-      }
-    }
-  }
-
-  async #consult(policy: Policy<W>): Promise<Ruling<W>> {
-    const { deadlines } = this.#parts;
-    const { signal } = this.#options;
-    try {
-      const ruling = policy.before?.(this.#policyCall());
-      return await (ruling instanceof Promise ? within(ruling, deadlines, this.#deadline, signal) : ruling);
-    } catch (error) {
-      this.#mayGoOn(this.#nameOf(policy));
-      throw policyFailure(this.#traits.operation, this.#nameOf(policy), error);
-    }
-  }
-
-  #misruled(policy: Policy<W>, ruling: object | string | number | boolean): PolicyFailedError {
-    const what =
-      typeof ruling === "object"
-        ? `an object with ${Object.keys(ruling).join(", ") || "nothing"}`
-        : `the ${typeof ruling} ${String(ruling).slice(0, 50)}`;
-    return new PolicyFailedError(
-      this.#traits.operation,
-      this.#nameOf(policy),
-      `returned ${what} from before. It may return nothing, { deny } with the reason as text, or { request } with the request to go on with.`,
-    );
-  }
-
-  #nameOf(policy: Policy<W>): string {
-    const { policies, names } = this.#parts;
-    return names.policies[policies.indexOf(policy)] ?? "";
+    const { policies, transport, deadlines } = this.#parts;
+    await policies.before({
+      now: () => this.#policyCall(),
+      change: (request) => {
+        this.#request = request;
+        this.#traits = transport.traits(request);
+      },
+      wait: async (work, policy) => {
+        try {
+          return await within(work, deadlines, this.#deadline, this.#options.signal);
+        } catch (error) {
+          this.#mayGoOn(policy);
+          throw error;
+        }
+      },
+    });
   }
 
   #tellPolicies(answer: Answer<T> | undefined, latency: number): void {
-    const result = {
+    this.#parts.policies.after(this.#policyCall(), {
       latency,
       ...(answer && { serverId: answer.serverId }),
       ...(this.failure && { failure: this.failure }),
       ...(this.#refusal !== undefined && { refusal: this.#refusal }),
-    };
-    for (const policy of this.#parts.policies) {
-      try {
-        const told: unknown = policy.after?.(this.#policyCall(), result);
-        // An async function is one to the types; what it rejects with must not end the process.
-        if (told instanceof Promise) told.catch((error: unknown) => this.#failedAfter(policy, error));
-      } catch (error) {
-        this.#failedAfter(policy, error);
-      }
-    }
-  }
-
-  #failedAfter(policy: Policy<W>, error: unknown): void {
-    this.#parts.log.error(`The policy "${this.#nameOf(policy)}" failed after a call.`, { error: describeError(error) });
+    });
   }
 
   /** Leads the call to the one server that must take it, if there is such a one. */
@@ -362,7 +320,7 @@ export class Call<W extends Wire, T> {
         if (this.#mayBeDone()) response = await this.#verified(response, attempt);
         attempt.answered = this.#traits.repeat !== "safe";
       }
-      const refusal = policies.length > 0 ? transport.refusal?.(response) : undefined;
+      const refusal = policies.empty ? undefined : transport.refusal?.(response);
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
       if (!attempt.answered) attempt.signal.throwIfAborted();

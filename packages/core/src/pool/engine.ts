@@ -25,6 +25,7 @@ import {
 import { closing, contextFor, createPart, make, start } from "./create-part.ts";
 import { notifyOf } from "./notices.ts";
 import { partNames } from "./part-names.ts";
+import type { NamedPolicy } from "./policies.ts";
 import { poolLog } from "./pool-log.ts";
 import { ServerPool } from "./pool.ts";
 import { ReplaceablePool } from "./replaceable-pool.ts";
@@ -112,9 +113,13 @@ export class Engine implements AsyncDisposable {
     const selector = await keep(settings.strategy, SELECTOR, known?.selector);
     const probe = await part(settings.probe, PROBE);
     const failover = await part(settings.failover, FAILOVER);
-    const policies: Policy[] = [];
-    for (const use of settings.policies) policies.push(await part<Policy>(use, undefined));
-    scope.provide(POLICIES, policies);
+    const policies: NamedPolicy[] = [];
+    for (const use of settings.policies)
+      policies.push({ name: String(use.plugin.name), policy: await part<Policy>(use, undefined) });
+    scope.provide(
+      POLICIES,
+      policies.map(({ policy }) => policy),
+    );
     const aggregators = new Map<string, Aggregator>();
     for (const plugin of config.registry.list("aggregator"))
       aggregators.set(String(plugin.name), await part<Aggregator>({ plugin, options: {} }, undefined));

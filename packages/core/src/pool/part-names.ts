@@ -5,15 +5,12 @@ export interface PartNames {
   readonly strategy: string;
   readonly probe: string;
   readonly failover: string;
-  /** In the order of the policies. */
-  readonly policies: readonly string[];
 }
 
-export function partNames({ strategy, probe, failover, policies }: ResolvedPool): PartNames {
+export function partNames({ strategy, probe, failover }: ResolvedPool): PartNames {
   return {
     strategy: String(strategy.plugin.name),
     probe: String(probe.plugin.name),
     failover: String(failover.plugin.name),
-    policies: policies.map(({ plugin }) => String(plugin.name)),
   };
 }

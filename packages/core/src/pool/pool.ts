@@ -1,12 +1,10 @@
 import type { AffinityStore } from "../contracts/affinity-store.ts";
-import type { Aggregate, Aggregator, Quorum, ServerResult } from "../contracts/aggregator.ts";
+import type { Aggregate, Aggregator, Quorum } from "../contracts/aggregator.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { FailoverPolicy } from "../contracts/failover-policy.ts";
-import type { Failure } from "../contracts/failure.ts";
 import type { HealthProbe } from "../contracts/health-probe.ts";
 import type { Log } from "../contracts/log.ts";
-import type { Policy } from "../contracts/policy.ts";
 import type {
   ActiveServerChange,
   Answer,
@@ -27,25 +25,24 @@ import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { ResolvedPool } from "../config/resolve-config.ts";
 import type { ProfileReader } from "../config/server-profile.ts";
-import { BroadcastBodyError, PoolClosedError, QuorumUnreachableError } from "../errors/call-errors.ts";
+import { PoolClosedError } from "../errors/call-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
-import { UnknownAggregatorError, UnknownGroupError, UnknownServerError } from "../errors/server-errors.ts";
 import { HealthMonitor } from "../health/health-monitor.ts";
 import { HealthRecord } from "../health/health-record.ts";
 import { HealthRecorder } from "../health/health-recorder.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { Deadlines } from "../time/deadlines.ts";
-import { broadcast } from "./broadcast.ts";
 import type { RunningAttempt } from "./attempt.ts";
-import { Call, type CallParts } from "./call.ts";
-import { failureOfCall } from "./call-failure.ts";
+import { Call } from "./call.ts";
 import { Candidates } from "./candidates.ts";
 import { Counters } from "./counters.ts";
 import { EventChannel } from "./events.ts";
+import { GroupCall, type GroupCallParts } from "./group-call.ts";
 import { Hedging } from "./hedging.ts";
 import { Limiter } from "./limiter.ts";
 import { Membership, type PreparedChange } from "./membership.ts";
 import type { PartNames } from "./part-names.ts";
+import { Policies, type NamedPolicy } from "./policies.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { Server } from "./server.ts";
 
@@ -59,7 +56,7 @@ export interface PoolParts<W extends Wire> {
   readonly selector: Selector;
   readonly probe: HealthProbe;
   readonly failover: FailoverPolicy;
-  readonly policies: readonly Policy<W>[];
+  readonly policies: readonly NamedPolicy<W>[];
   readonly aggregators: ReadonlyMap<string, Aggregator>;
   readonly store: ProfileStore;
   readonly affinity: AffinityStore;
@@ -102,7 +99,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   readonly #monitor: HealthMonitor<W>;
   readonly #membership: Membership<W>;
   readonly #recorder: HealthRecorder;
-  readonly #callParts: CallParts<W>;
+  readonly #callParts: GroupCallParts<W>;
   readonly #running = new Set<Promise<unknown>>();
   /** Health of servers before the start, until they have joined. */
   #remembered: Readonly<Record<string, HealthSnapshot>> = {};
@@ -167,7 +164,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       transport,
       selector: parts.selector,
       failover: parts.failover,
-      policies: parts.policies,
+      policies: new Policies(parts.policies, log),
       names: parts.names,
       affinity: parts.affinity,
       limiter: this.#limiter,
@@ -180,6 +177,9 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       random,
       signal: this.#closing.signal,
       deadline: settings.deadline,
+      aggregators: parts.aggregators,
+      aggregator: settings.aggregator,
+      concurrency: settings.limits.broadcastConcurrency,
       minimumRate: settings.limits.minimumRate / 1_000,
       writes: settings.writes,
       log,
@@ -256,59 +256,16 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     options: BroadcastOptions<W, T>,
   ): Promise<Aggregate<T> & { readonly quorum?: Quorum }> {
     if (this.#closed) throw new PoolClosedError(this.name);
-    const { clock, settings, transport } = this.#parts;
-    const traits = transport.traits(request);
-    const serverIds = this.#members(options);
-    const { quorum, serverGroup } = options;
-    const most = new Set(serverIds).size;
-    if (quorum !== undefined && quorum > most)
-      throw new QuorumUnreachableError(traits.operation, quorum, most, options.serverIds ? undefined : serverGroup);
-    if (!traits.replayable && serverIds.length > 1) throw new BroadcastBodyError(traits.operation);
-    const aggregator = this.#aggregator(options.aggregator);
+    const { clock } = this.#parts;
     const start = clock.now();
-    const time = options.deadline ?? settings.deadline;
-    let failed = false;
-    const succeeded = (result: ServerResult<T>) =>
-      result.ok && result.failure === undefined && (options.succeeded?.(result.value) ?? true);
-    const work = broadcast<T>({
-      serverIds,
-      concurrency: settings.limits.broadcastConcurrency,
-      signal: options.signal,
-      aggregator,
-      key: options.key ?? ((value) => JSON.stringify(value)),
-      succeeded,
-      member: async (serverId, signal) => {
-        // Those that wait for others to end have the rest of the time, not all of it anew.
-        const deadline = Math.max(0, start + time - clock.now());
-        const call = new Call<W, T>(
-          this.#callParts,
-          request,
-          { ...options, serverId, signal, deadline },
-          options.consume,
-        );
-        this.#budget.deposit();
-        try {
-          const { value } = await call.run();
-          return { serverId, ok: true, value, ...(call.failure && { failure: call.failure }) };
-        } catch (error) {
-          return { serverId, ok: false, failure: memberFailure(error, call.failure) };
-        } finally {
-          // One that the aggregator did not wait for has not failed.
-          const unwanted = signal.aborted && options.signal?.aborted !== true;
-          failed ||= call.failure !== undefined && !unwanted;
-        }
-      },
-    });
-    this.#running.add(work);
+    const call = new GroupCall<W, T>(this.#callParts, request, options);
+    const result = call.run();
+    this.#running.add(result);
     try {
-      const aggregate = await work;
-      if (quorum === undefined) return aggregate;
-      const count = aggregate.results.filter(succeeded).length;
-      failed = count < quorum;
-      return { ...aggregate, quorum: { required: quorum, succeeded: count, met: !failed } };
+      return await result;
     } finally {
-      this.#running.delete(work);
-      this.counters.ended(!failed, clock.now() - start, false);
+      this.#running.delete(result);
+      this.counters.ended(!call.failed, clock.now() - start, false);
     }
   }
 
@@ -415,29 +372,6 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     });
     this.#drainWithin = undefined;
     for (const timer of timers) timer[Symbol.dispose]();
-  }
-
-  #aggregator(wanted: string | Aggregator | undefined): Aggregator {
-    if (typeof wanted === "object") return wanted;
-    const { aggregators, settings } = this.#parts;
-    const name = wanted ?? settings.aggregator;
-    const aggregator = aggregators.get(name);
-    if (!aggregator) throw new UnknownAggregatorError(name, [...aggregators.keys()]);
-    return aggregator;
-  }
-
-  #members(options: { readonly serverGroup?: string; readonly serverIds?: readonly string[] }): readonly string[] {
-    const enabled = [...this.#servers.values()].filter((server) => server.enabled);
-    if (options.serverIds) {
-      for (const serverId of options.serverIds)
-        if (!this.#servers.has(serverId)) throw new UnknownServerError(serverId, [...this.#servers.keys()]);
-      return options.serverIds;
-    }
-    const { serverGroup } = options;
-    const members = serverGroup === undefined ? enabled : enabled.filter((server) => server.group === serverGroup);
-    if (members.length > 0) return members.map((server) => server.serverId);
-    const groups = new Set(enabled.flatMap((server) => (server.group === undefined ? [] : [server.group])));
-    throw new UnknownGroupError(serverGroup ?? "", [...groups]);
   }
 
   #createServer(profile: W["profile"], origin: ServerOrigin): Server<W> {
@@ -557,16 +491,4 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (state === "unhealthy" && enabled.every((other) => other.health === "unhealthy"))
       this.#events.emit("all-down", { servers: enabled.map((other) => other.serverId) });
   }
-}
-
-/** What went wrong with one server, by the code of the error that its call ended with. */
-function memberFailure(error: unknown, failure: Failure | undefined): Failure {
-  const meant = failureOfCall(error);
-  return {
-    ...meant,
-    ...failure,
-    message: meant.message,
-    ...(meant.code !== undefined && { code: meant.code }),
-    cause: error,
-  };
 }

@@ -1,7 +1,7 @@
 import type { AffinityStore } from "../contracts/affinity-store.ts";
 import type { AttemptRecord } from "../contracts/failover-policy.ts";
 import type { Log } from "../contracts/log.ts";
-import type { Policy, PolicyCall } from "../contracts/policy.ts";
+import type { PolicyCall } from "../contracts/policy.ts";
 import type { RequestTraits } from "../contracts/request-traits.ts";
 import type { Selector } from "../contracts/selector.ts";
 import type { Transport } from "../contracts/transport.ts";
@@ -12,13 +12,13 @@ import {
   AffinityUnknownError,
   NoServerAvailableError,
   PolicyDeniedError,
-  policyFailure,
   type ServerReport,
 } from "../errors/call-errors.ts";
 import { describeError } from "../errors/davpool-error.ts";
 import { ServerDisabledError, UnknownServerError } from "../errors/server-errors.ts";
 import type { Candidates } from "./candidates.ts";
 import type { PartNames } from "./part-names.ts";
+import type { Policies } from "./policies.ts";
 import type { Server } from "./server.ts";
 
 export interface RouteParts<W extends Wire> {
@@ -27,7 +27,7 @@ export interface RouteParts<W extends Wire> {
   readonly candidates: Candidates<W>;
   readonly transport: Transport<W>;
   readonly selector: Selector;
-  readonly policies: readonly Policy<W>[];
+  readonly policies: Policies<W>;
   readonly names: PartNames;
   readonly affinity: AffinityStore;
   readonly random: () => number;
@@ -100,21 +100,11 @@ export class Route<W extends Wire> {
   narrow(call: PolicyCall<W>): void {
     const { transport, policies } = this.#parts;
     this.#traits = call.traits;
-    const judges = policies.filter((policy) => policy.allows !== undefined);
-    if (judges.length > 0) this.#allowed = (server) => judges.every((policy) => this.#allows(policy, call, server));
-    const allowed = this.#allowed;
+    const allowed = policies.judge(call);
+    this.#allowed = allowed;
     this.#admits = transport.serves
       ? (server) => (transport.serves?.(server.profile, call.request) ?? true) && (allowed?.(server) ?? true)
       : allowed;
-  }
-
-  #allows(policy: Policy<W>, call: PolicyCall<W>, server: Server<W>): boolean | undefined {
-    try {
-      return policy.allows?.(call, server);
-    } catch (error) {
-      const { policies, names } = this.#parts;
-      throw policyFailure(call.traits.operation, names.policies[policies.indexOf(policy)], error);
-    }
   }
 
   /** An attempt on this server failed. */

@@ -4,6 +4,7 @@ import { majorityAggregator } from "../aggregator/majority.ts";
 import type { Aggregator } from "../contracts/aggregator.ts";
 import { Type } from "typebox";
 import type { Log } from "../contracts/log.ts";
+import type { Policy } from "../contracts/policy.ts";
 import type { ProfileStore, StoredHealth, StoredState } from "../contracts/profile-store.ts";
 import type { PoolEvents, ProfileInput } from "../contracts/pool.ts";
 import { profileReader } from "../config/server-profile.ts";
@@ -147,11 +148,10 @@ const LIMITS: LimitSettings = {
 };
 
 export interface BenchOptions extends Partial<
-  Pick<
-    PoolParts<ScriptedWire>,
-    "selector" | "policies" | "failover" | "random" | "affinity" | "probe" | "credentials" | "clock"
-  >
+  Pick<PoolParts<ScriptedWire>, "selector" | "failover" | "random" | "affinity" | "probe" | "credentials" | "clock">
 > {
+  /** Named `policy-1`, `policy-2` … */
+  readonly policies?: readonly Policy<ScriptedWire>[];
   readonly servers?: readonly (string | ProfileInput)[];
   readonly health?: Partial<HealthSettings>;
   readonly limits?: Partial<LimitSettings>;
@@ -194,7 +194,7 @@ export function buildPool(options: BenchOptions = {}) {
     failover:
       options.failover ??
       defaultFailoverPolicy({ enabled: options.failoverEnabled ?? true, backoff: 100, longestBackoff: 5_000 }),
-    policies: options.policies ?? [],
+    policies: (options.policies ?? []).map((policy, index) => ({ name: `policy-${index + 1}`, policy })),
     aggregators: new Map<string, Aggregator>(
       [allAggregator, firstAggregator, fastestAggregator, majorityAggregator].map((plugin) => [
         plugin.name,
@@ -207,7 +207,6 @@ export function buildPool(options: BenchOptions = {}) {
       strategy: "strategy",
       probe: "probe",
       failover: "failover",
-      policies: (options.policies ?? []).map((_policy, index) => `policy-${index + 1}`),
     },
     credentials: options.credentials ?? { credentials: () => Promise.resolve(undefined) },
     readProfile,

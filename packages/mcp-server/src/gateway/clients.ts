@@ -56,7 +56,7 @@ export class Clients implements McpHost {
     const client = this.#bySession.get(sessionId);
     this.#bySession.delete(sessionId);
     this.#upstream.delete(SESSION + sessionId);
-    if (client) await Promise.allSettled(client.running.values());
+    await client?.idle();
   }
 
   /** Whether servers of the pool know the client by a session that is its own. */
@@ -137,7 +137,7 @@ export class Clients implements McpHost {
   ): Promise<Fields> {
     const related = request?.origin as DownstreamCall | undefined;
     // A client of 2026-07-28 can be asked only as an answer to one of its calls. They are all its own, so any will do.
-    const call = related ?? [...(client?.running.keys() ?? [])].findLast(({ modern }) => modern);
+    const call = related ?? [...(client?.running ?? [])].findLast(({ modern }) => modern);
     const server = call?.server ?? client?.server;
     const able = server !== undefined && mayAsk(capabilitiesOf(server, call?.context), method);
     // Servers ask for roots when a session begins. Whoever has none to show has none; and a client that would have to be

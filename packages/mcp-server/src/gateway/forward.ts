@@ -39,30 +39,13 @@ export async function forward(
 }
 
 async function send(
-  upstream: Upstream,
-  request: Forwarded,
-  call: DownstreamCall,
-  signal: AbortSignal,
-): Promise<Fields> {
-  const { client } = call;
-  if (!client) return ask(upstream, request, call, signal);
-  if (client.gone) throw new ProtocolError(ProtocolErrorCode.InvalidRequest, "The session has ended.");
-  const asking = ask(upstream, request, call, signal);
-  client.running.set(call, asking);
-  try {
-    return await asking;
-  } finally {
-    client.running.delete(call);
-  }
-}
-
-async function ask(
   { pool, name }: Upstream,
   { method, params, annotations, servers, headers }: Forwarded,
   call: DownstreamCall,
   signal: AbortSignal,
 ): Promise<Fields> {
   const { context, server, caller, client, limit } = call;
+  if (client?.gone) throw new ProtocolError(ProtocolErrorCode.InvalidRequest, "The session has ended.");
   const { mcpReq } = context;
   const capabilities = capabilitiesOf(server, context);
   const meta = metaFor(context, call.modern ? levelOf(context) : client?.level);
@@ -88,6 +71,7 @@ async function ask(
     ...(context.http?.closeSSE && { onParted: context.http.closeSSE }),
     ...(token !== undefined && { onProgress: (progress: McpProgress) => tell(call, progress, token) }),
   };
+  client?.running.add(call);
   try {
     const { value, serverId } = await pool.execute(request, {
       caller,
@@ -97,6 +81,8 @@ async function ask(
     return withSource(resultOf(value, name, serverId), { pool: name, serverId });
   } catch (error) {
     throw protocolErrorOf(error, name);
+  } finally {
+    client?.ended(call);
   }
 }
 
