@@ -1,3 +1,4 @@
+import { globSync, readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { DurationSchema, PluginRegistry, SecretSchema, serverProfileFields } from "@davpool/core";
@@ -194,17 +195,55 @@ async function commandLinePage(): Promise<string> {
     if (code !== EXIT.ok) throw new Error(`davpool ${words.join(" ")} --help ended with ${code}`);
     return text.trimEnd();
   };
-  const commands = ["serve", "check", "schema", "status"];
+  const commands = ["serve", "check", "status", "schema", "token"];
   const sections = await Promise.all(
     commands.map(async (name) => `## davpool ${name}\n\n\`\`\`text\n${await help(name)}\n\`\`\`\n`),
   );
   return [NOTICE, "# Command line\n", `\`\`\`text\n${await help()}\n\`\`\`\n`, ...sections].join("\n");
 }
 
+/** A class of errors, with what is said of it. */
+const ERROR_CLASS = /(?:\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*)?(?:export )?class (\w+) extends DavpoolError\b/g;
+/** How such a comment begins: with the codes. */
+const CODES = /^((?:`[A-Z_]+`(?:, )?)+): (.*)$/;
+
+/** Read from the sources, where each class of errors begins with its code. */
+function errorsPage(): string {
+  const folder = fileURLToPath(root);
+  const files = globSync(["packages/*/src/**/*.ts", "packages/*/*/src/**/*.ts"], { cwd: folder })
+    .filter((file) => !/\.test|node_modules/.test(file))
+    .toSorted();
+  const rows = new Map<string, string[]>();
+  for (const file of files)
+    for (const [, comment = "", name = ""] of readFileSync(new URL(file, root), "utf8").matchAll(ERROR_CLASS)) {
+      const text = comment
+        .replaceAll(/^\s*\*/gm, "")
+        .replaceAll(/\s+/g, " ")
+        .trim();
+      const [, codes, meaning = ""] = CODES.exec(text) ?? [];
+      if (codes === undefined) throw new Error(`${file}: the comment of ${name} has to begin with its code.`);
+      const place = file.split("/src/", 1)[0] as string;
+      const { name: owner } = JSON.parse(readFileSync(new URL(`${place}/package.json`, root), "utf8")) as {
+        name: string;
+      };
+      const sentence = meaning.charAt(0).toUpperCase() + meaning.slice(1);
+      rows.set(owner, [...(rows.get(owner) ?? []), `| ${codes.replaceAll(", ", "<br>")} | ${cell(sentence)} |`]);
+    }
+  return [
+    NOTICE,
+    "# Errors\n",
+    'Whatever davpool throws on purpose is a `DavpoolError`: its `code` is one of these and does not change, its `message` says what to do, and `details` has the facts as data. A tool that fails gives `{ "error": { "code", "message", … } }`; `INTERNAL` there is what nobody expected, and the log has more of it.\n',
+    ...[...rows].map(([owner, found]) =>
+      [`## ${owner}\n`, "| Code | Meaning |", "| --- | --- |", ...found.toSorted(), ""].join("\n"),
+    ),
+  ].join("\n");
+}
+
 const pages: Record<string, string> = {
   "configuration.md": await configurationPage(),
   "tools.md": toolsPage(),
   "command-line.md": await commandLinePage(),
+  "errors.md": errorsPage(),
 };
 
 const check = process.argv.includes("--check");

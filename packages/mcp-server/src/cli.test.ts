@@ -32,6 +32,11 @@ describe("davpool", () => {
     for (const word of ["serve", "check", "schema", "status", "Exit codes", "--version"]) expect(out).toContain(word);
   });
 
+  test.each(["", "-", "a b", "x".repeat(129)])("token for %j is refused, as a configuration would", async (name) => {
+    const { code, error } = await davpool("token", "--", name);
+    expect([code, error]).toEqual([EXIT.usage, expect.stringContaining("must begin with a letter or digit")]);
+  });
+
   test("token prints a token once, and what the configuration needs of it", async () => {
     const { code, out } = await davpool("token", "bob");
     const [token = ""] = /dvp_[\w-]{43}/.exec(out) ?? [];

@@ -9,6 +9,7 @@ import {
 } from "@davpool/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
+import { isPrincipalName } from "./identity/section.ts";
 import { createToken } from "./identity/token-hash.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
 import type { HttpOptions } from "./serve.ts";
@@ -80,11 +81,11 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
   program
     .command("token")
     .description("make a token for one person or program, and the hash for identity.tokens")
-    .argument("[principal]", "who it is for", "alice")
-    .action((principal: string) => {
+    .argument("[principal]", "who it is for", principal, "alice")
+    .action((name: string) => {
       const { token, hash } = createToken();
       terminal.out(
-        `Token, for its owner alone; it is shown only now:\n  ${token}\n\nFor identity.tokens in the configuration:\n  ${JSON.stringify({ principal, hash })}\n`,
+        `Token, for its owner alone; it is shown only now:\n  ${token}\n\nFor identity.tokens in the configuration:\n  ${JSON.stringify({ principal: name, hash })}\n`,
       );
     });
 
@@ -155,6 +156,13 @@ function port(text: string): number {
   const number = /^\d{1,5}$/.test(text) ? Number(text) : 65_536;
   if (number > 65_535) throw new InvalidArgumentError("It must be a number from 0 to 65535.");
   return number;
+}
+
+function principal(text: string): string {
+  if (isPrincipalName(text)) return text;
+  throw new InvalidArgumentError(
+    "It must begin with a letter or digit, and have letters, digits, dots, dashes, underscores, @ or + after that.",
+  );
 }
 
 function interval(text: string): number {

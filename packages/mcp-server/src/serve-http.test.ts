@@ -101,13 +101,15 @@ test("SIGTERM cuts off what takes too long, and whoever waits for it is told", a
 test.each([
   [["--host", "0.0.0.0"], 1, "--allow-anonymous"],
   [["--port", "99999"], 2, "0 to 65535"],
-])("serve --http %j is refused", async (parameters, code, message) => {
+])("serve --http %j is refused, and no server is asked", async (parameters, code, message) => {
+  await using one = await createWebDavServer();
   const folder = await temporaryFolder();
-  await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify(poolOf()));
+  await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify(poolOf(one.url)));
   const child = spawn(process.execPath, [BIN, "serve", "--http", ...parameters], { cwd: folder.path });
   let stderr = "";
   child.stderr.on("data", (chunk: Buffer) => (stderr += chunk.toString()));
   expect(await once(child, "exit").then(([exit]) => exit as number)).toBe(code);
   expect(stderr).toContain(message);
+  expect(one.requests).toEqual([]);
   await folder[Symbol.asyncDispose]();
 });

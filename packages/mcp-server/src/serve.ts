@@ -39,6 +39,10 @@ export async function serve(
   stop: AbortSignal,
   options: ServeOptions = {},
 ): Promise<void> {
+  // What the other way of serving needs is not loaded: clients start davpool anew, and wait for it.
+  const web = options.http && (await import("./http/serve-http.ts"));
+  // Before servers are asked and processes started.
+  if (web && options.http) web.requireIdentity(config, options.http);
   // Metrics that are made before it are recorded nowhere.
   const telemetry = await startTelemetry(
     telemetrySettings(config.sections.telemetry as TelemetrySection | undefined, process.env),
@@ -59,8 +63,7 @@ export async function serve(
       log,
     });
     const running: Running = { config, open, servers, telemetry, log, options };
-    // What the other way of serving needs is not loaded: clients start davpool anew, and wait for it.
-    if (options.http) await (await import("./http/serve-http.ts")).overHttp(running, options.http, stop);
+    if (web && options.http) await web.overHttp(running, options.http, stop);
     else await (await import("./stdio.ts")).overStdio(running, stop);
     await Promise.all([...open.pools.values()].map((pool) => pool.close()));
   } finally {

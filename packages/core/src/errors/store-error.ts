@@ -1,8 +1,8 @@
 import { DavpoolError } from "./davpool-error.ts";
 
 /**
- * The profile store cannot be read or written. `code` tells which way:
- * `STORE_KEY_MISSING`, `STORE_KEY_WRONG`, `STORE_VERSION`, `STORE_LOCKED`, `STORE_CORRUPT`, `STORE_UNWRITABLE`.
+ * `STORE_KEY_MISSING`, `STORE_KEY_WRONG`, `STORE_VERSION`, `STORE_LOCKED`, `STORE_CORRUPT`, `STORE_UNWRITABLE`: the profile
+ * store cannot be read or written. The file's own page tells them apart.
  */
 export class StoreError extends DavpoolError {
   constructor(

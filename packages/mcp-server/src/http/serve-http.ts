@@ -1,44 +1,52 @@
 import { ConfigError, systemClock, type ResolvedConfig } from "@davpool/core";
 import { identityOf } from "../configuration.ts";
-import { Authenticator } from "../identity/index.ts";
+import { Authenticator, type IdentitySettings } from "../identity/index.ts";
 import { describePools, reloading, type Running } from "../running.ts";
 import type { HttpOptions } from "../serve.ts";
 import { sessionSettings, type SessionsSection } from "../sessions/section.ts";
 import { McpEndpoint } from "./endpoint.ts";
 import { isLoopbackHost } from "./guard.ts";
 import { ENDPOINT, HttpHost, type Identity } from "./http-host.ts";
-import { httpSettings, type HttpSection } from "./section.ts";
+import { httpSettings, type HttpSection, type HttpSettings } from "./section.ts";
 
-/** Serves many clients over HTTP, until `stop` aborts. */
-export async function overHttp(
-  running: Running,
-  { host, port, allowAnonymous = false }: HttpOptions,
-  stop: AbortSignal,
-): Promise<void> {
-  const { config, open, servers, telemetry, log } = running;
-  const { sections } = config;
-  const settings = {
+/** As the configuration says, where the command line says nothing else. */
+function settingsOf({ sections }: ResolvedConfig, { host, port }: HttpOptions): HttpSettings {
+  return {
     ...httpSettings(sections.http as HttpSection | undefined),
     ...(host !== undefined && { host }),
     ...(port !== undefined && { port }),
   };
+}
+
+/**
+ * How callers are known; undefined for nobody in particular.
+ * @throws ConfigError where strangers could come in, and nobody has said that they may.
+ */
+export function requireIdentity(config: ResolvedConfig, options: HttpOptions): IdentitySettings | undefined {
+  const { host } = settingsOf(config, options);
+  const found = identityOf(config);
+  if (found || options.allowAnonymous === true || isLoopbackHost(host)) return found;
+  throw new ConfigError(config.file, [
+    {
+      path: "identity",
+      message: `is missing, and ${host} can be reached from other machines: anybody could use your servers. Say who may, or give --allow-anonymous if the network keeps strangers out.`,
+    },
+  ]);
+}
+
+/** Serves many clients over HTTP, until `stop` aborts. */
+export async function overHttp(running: Running, options: HttpOptions, stop: AbortSignal): Promise<void> {
+  const { config, open, servers, telemetry, log } = running;
+  const settings = settingsOf(config, options);
   const clock = systemClock;
-  /** @throws ConfigError */
   const identify = (of: ResolvedConfig): Identity | undefined => {
-    const found = identityOf(of);
-    if (found) return { settings: found, authenticator: new Authenticator(found, { clock, log }) };
-    if (allowAnonymous || isLoopbackHost(settings.host)) return undefined;
-    throw new ConfigError(of.file, [
-      {
-        path: "identity",
-        message: `is missing, and ${settings.host} can be reached from other machines: anybody could use your servers. Say who may, or give --allow-anonymous if the network keeps strangers out.`,
-      },
-    ]);
+    const found = requireIdentity(of, options);
+    return found && { settings: found, authenticator: new Authenticator(found, { clock, log }) };
   };
   const identity = identify(config);
   const endpoint = new McpEndpoint({
     servers,
-    sessions: sessionSettings(sections.sessions as SessionsSection | undefined),
+    sessions: sessionSettings(config.sections.sessions as SessionsSection | undefined),
     maxRequestSize: settings.maxRequestSize,
     clock,
     log,

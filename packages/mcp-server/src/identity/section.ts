@@ -28,6 +28,13 @@ const scopeName = Type.String({ pattern: SCOPE_PATTERN, expects: SCOPE_EXPECTS }
  * issuer's token, so the two kinds never meet.
  */
 const PRINCIPAL_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}$";
+const PRINCIPAL = "a name: a letter or digit, then up to 127 letters, digits, dots, dashes, underscores, @ or +";
+const principalName = new RegExp(PRINCIPAL_PATTERN);
+
+/** Whether a principal can be called so. */
+export function isPrincipalName(text: string): boolean {
+  return principalName.test(text);
+}
 
 const DATE_PATTERN = "^\\d{4}-\\d{2}-\\d{2}(T\\d{2}:\\d{2}(:\\d{2}(\\.\\d+)?)?(Z|[+-]\\d{2}:\\d{2}))?$";
 
@@ -35,7 +42,7 @@ const token = Type.Object(
   {
     principal: Type.String({
       pattern: PRINCIPAL_PATTERN,
-      expects: "a name: a letter or digit, then up to 127 letters, digits, dots, dashes, underscores, @ or +",
+      expects: PRINCIPAL,
       description: "Whose token it is. One principal may have several.",
     }),
     hash: Type.Any({
