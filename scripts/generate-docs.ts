@@ -232,7 +232,7 @@ function errorsPage(): string {
   return [
     NOTICE,
     "# Errors\n",
-    'Whatever davpool throws on purpose is a `DavpoolError`: its `code` is one of these and does not change, its `message` says what to do, and `details` has the facts as data. A tool that fails gives `{ "error": { "code", "message", … } }`; `INTERNAL` there is what nobody expected, and the log has more of it.\n',
+    'Whatever davpool throws on purpose is a `DavpoolError`, except a `RangeError` for a number that a program must not give: its `code` is one of these and does not change, its `message` says what to do, and `details` has the facts as data. A tool that fails gives `{ "error": { "code", "message", … } }`; `INTERNAL` there is what nobody expected, and the log has more of it.\n',
     ...[...rows].map(([owner, found]) =>
       [`## ${owner}\n`, "| Code | Meaning |", "| --- | --- |", ...found.toSorted(), ""].join("\n"),
     ),

@@ -49,8 +49,8 @@ export function reloading(
 
 /** Everything that clients are offered, by a configuration. */
 export function contentsOf(config: ResolvedConfig, open: OpenPools): McpContents {
-  const pools = config.pools.flatMap(({ name, transport }) =>
-    transport.plugin.name === "mcp" ? (open.pools.get(name) as Pool<McpWire>) : [],
+  const pools = config.pools.flatMap(({ name, transport, deadline }) =>
+    transport.plugin.name === "mcp" ? { pool: open.pools.get(name) as Pool<McpWire>, deadline } : [],
   );
   return {
     tools: toolsOf(config, open),

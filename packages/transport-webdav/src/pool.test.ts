@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { isDavpoolError, type Answer, type CallOptions, type Pool } from "@davpool/core";
 import {
   createWebDavCluster,
@@ -36,6 +39,27 @@ test("a server that refuses its credentials is degraded, and stays so whatever i
     expect((await execute(open.pool, { method: "GET", path: "/a" })).value.status).toBe(401);
   }
   expect(states).toEqual(["server-degraded: it refuses the credentials (HTTP 401)"]);
+});
+
+test("credentials that are put right are used from the next check on", async () => {
+  await using server = await createWebDavServer({ auth: { username: "alice", password: "new" } });
+  const file = join(await mkdtemp(join(tmpdir(), "davpool-secret-")), "password");
+  await writeFile(file, "old");
+  const servers = [{ serverId: "s1", url: server.url, username: "alice", password: { file }, healthCheckInterval: 1 }];
+  await using open = await openPool([], { health: { enabled: true }, servers });
+  const get = async () => (await execute(open.pool, { method: "PROPFIND", path: "/" })).value.status;
+  const checked = (status: number) =>
+    server.nextRequest((request) => request.method === "OPTIONS" && request.status === status);
+  const refused = checked(401);
+  expect(await get()).toBe(401);
+  open.clock.advance(1_500);
+  await refused;
+  await writeFile(file, "new");
+  const taken = checked(200);
+  open.clock.advance(1_500);
+  await taken;
+  expect(await get()).toBe(207);
+  await rm(dirname(file), { recursive: true });
 });
 
 /** The status of the answer, or the code of the error. */

@@ -49,7 +49,10 @@ const healthSchema = Type.Object(
     ),
     timeout: Type.Optional(DurationSchema({ default: "5s", description: "Time one check may take." })),
     recoveryInterval: Type.Optional(
-      DurationSchema({ default: "2s", description: "Time between checks of a server that is not healthy." }),
+      DurationSchema({
+        default: "2s",
+        description: "Time between checks of a server that fails them, or is unhealthy.",
+      }),
     ),
     ejection: Type.Optional(
       DurationSchema({
@@ -68,7 +71,7 @@ const healthSchema = Type.Object(
       Type.Integer({
         minimum: 1,
         default: 5,
-        description: "Refusals in a row (408, 429) that count as one failure of the server.",
+        description: "Refusals (408, 429) or broken connections in a row that count as one failure of the server.",
       }),
     ),
     checksPerSecond: Type.Optional(

@@ -35,7 +35,10 @@ export interface Aggregate<T> {
   readonly from: readonly string[];
   /** Servers whose answer differs from `value`, where answers were compared. */
   readonly dissenters: readonly string[];
-  /** Everything that arrived before the aggregator returned, in the order in which the servers joined the pool. */
+  /**
+   * Everything that arrived before the aggregator returned, in the order in which the servers were named, or in which they
+   * joined the pool.
+   */
   readonly results: readonly ServerResult<T>[];
 }
 

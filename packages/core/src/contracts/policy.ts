@@ -6,9 +6,9 @@ import type { Caller, MaybePromise, Wire } from "./wire.ts";
 /**
  * Allows, denies or changes a call before it leaves, and sees how it ended: read-only mode, path rules, audit.
  *
- * Policies run in the order of the configuration, before traits are taken, so traits are those of the request that
- * the last policy returned. A rule about single servers belongs in `allows`: it removes the server from the
- * candidates, where a denial in `before` would fail the whole call.
+ * Policies run in the order of the configuration; traits are taken anew whenever one of them changes the request. A
+ * rule about single servers belongs in `allows`: it removes the server from the candidates, where a denial in
+ * `before` would fail the whole call.
  */
 export interface Policy<W extends Wire = Wire> {
   before?(call: PolicyCall<W>): MaybePromise<Ruling<W>>;

@@ -22,8 +22,9 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * discarded by the caller. With `consume` the response is read inside the attempt, so an answer that breaks off
    * midway may still come from another server.
    *
-   * @throws UnknownServerError, ServerDisabledError, AffinityUnknownError, PolicyDeniedError, NoCredentialsError:
-   * nothing was sent.
+   * @throws UnknownServerError, ServerDisabledError, AffinityUnknownError, AffinityConflictError, PolicyDeniedError,
+   * PolicyFailedError, NoCredentialsError: nothing was sent.
+   * @throws AffinityUnavailableError when the only server that can take the request gave no answer.
    * @throws PoolExhaustedError when the queue for a slot is full or its time limit has passed.
    * @throws NoServerAvailableError when no server could be reached; lists every server's state.
    * @throws OutcomeUnknownError when a request that must not be repeated may have been carried out.
@@ -37,7 +38,8 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * Runs a request on many servers at once, unhealthy ones included, and aggregates their answers. Each server is
    * tried by itself: there is no failover between them.
    *
-   * @throws UnknownGroupError, UnknownServerError, UnknownAggregatorError, BroadcastBodyError
+   * @throws UnknownGroupError, UnknownServerError, UnknownAggregatorError, BroadcastBodyError, QuorumUnreachableError,
+   * PoolClosedError: nothing was sent.
    */
   broadcast<T>(
     request: W["request"],
@@ -107,7 +109,7 @@ export interface Answer<T> {
 }
 
 export interface BroadcastOptions<W extends Wire, T> extends Omit<CallOptions, "serverId"> {
-  /** Every enabled server of this group. Give this or `serverIds`. */
+  /** Every enabled server of this group. Without this and `serverIds`: every enabled server. */
   readonly serverGroup?: string;
   readonly serverIds?: readonly string[];
   readonly consume: Consume<W, T>;
@@ -115,7 +117,7 @@ export interface BroadcastOptions<W extends Wire, T> extends Omit<CallOptions, "
   readonly aggregator?: string | Aggregator;
   /**
    * How many servers must succeed for the whole to count as a success; `QUORUM_UNREACHABLE`, before anything is sent, when
-   * it is more than are asked. Default: all of them.
+   * it is more than are asked. Without it the answer has no `quorum`, and the whole counts as a success if all of them do.
    */
   readonly quorum?: number;
   /** What a success is. Default: any answer that reports no failure of its server. */

@@ -13,7 +13,8 @@ export interface RequestTraits {
   readonly replayable: boolean;
   /**
    * Affinity keys (lock tokens, entity tags) that mean something on one server only. The engine sends the request
-   * to the server that owns them, and to no other.
+   * to the server that owns them, and to no other. Where nobody knows the owner, a safe request goes to any server, and
+   * another one is refused.
    */
   readonly boundTo?: readonly string[];
 }

@@ -2,7 +2,7 @@ import { DavpoolError } from "./davpool-error.ts";
 
 /**
  * `STORE_KEY_MISSING`, `STORE_KEY_WRONG`, `STORE_VERSION`, `STORE_LOCKED`, `STORE_CORRUPT`, `STORE_UNWRITABLE`: the profile
- * store cannot be read or written. The file's own page tells them apart.
+ * store cannot be read or written. The page of `@davpool/store-file` tells them apart.
  */
 export class StoreError extends DavpoolError {
   constructor(

@@ -119,6 +119,12 @@ export class Connections<W extends Wire> {
     await Promise.all(released.map((kept) => this.#release(kept)));
   }
 
+  /** Whoever takes a partition next opens it anew; its connection closes once the attempts that have it have ended. */
+  renew({ key }: Partition): void {
+    const kept = this.#open.get(key);
+    if (kept) void this.#release(kept);
+  }
+
   giveBack(kept: KeptConnection<W>): void {
     const { key } = kept.partition;
     if (--kept.users > 0) return;

@@ -109,9 +109,13 @@ export class Server<W extends Wire = Wire> implements ServerView {
   async ping(signal: AbortSignal): Promise<string | void> {
     const connections = this.#connections;
     const name = this.#parts.transport.partition?.(this.#profile, {}) ?? "";
-    const kept = connections.take(name === "" ? SHARED : { key: `:${name}`, name, principal: undefined });
+    const partition = name === "" ? SHARED : { key: `:${name}`, name, principal: undefined };
+    const kept = connections.take(partition);
     try {
-      return await (await kept.connection).probe(signal);
+      const complaint = await (await kept.connection).probe(signal);
+      // What it is asked with may have been put right meanwhile, and is read when a connection opens.
+      if (complaint !== undefined) connections.renew(partition);
+      return complaint;
     } finally {
       connections.giveBack(kept);
     }

@@ -177,3 +177,26 @@ test("ids with two underscores are refused, and say why", async () => {
     }),
   ).rejects.toThrow(/a__b/);
 });
+
+test("a call takes no longer than its pool allows", async () => {
+  await using server = await createMcpServer({ transport: "http", tools: GOOD });
+  await using davpool = await startHttpServer(
+    {
+      pools: {
+        up: {
+          transport: { type: "mcp", sessions: "shared" },
+          deadline: "300ms",
+          servers: [{ serverId: "s", url: server.url }],
+        },
+      },
+    },
+    { systemTime: true },
+  );
+  const client = await davpool.connect("older");
+  await client.listTools();
+  server.inject({ kind: "hang", on: "call" });
+  expect(await failure(client.callTool({ name: "good_tool", arguments: {} }))).toMatchObject({
+    data: { code: expect.stringMatching(/DEADLINE_EXCEEDED|NO_SERVER_AVAILABLE/) as string },
+  });
+  await client.close();
+});

@@ -39,7 +39,7 @@ export async function forward(
 }
 
 async function send(
-  { pool, name }: Upstream,
+  { pool, name, deadline: usual }: Upstream,
   { method, params, annotations, servers, headers }: Forwarded,
   call: DownstreamCall,
   signal: AbortSignal,
@@ -53,7 +53,7 @@ async function send(
   const token = mcpReq._meta?.progressToken;
   // Whoever can be asked may ask a human.
   const patience = "elicitation" in capabilities || "sampling" in capabilities ? ANSWER_TIME : undefined;
-  const deadline = limit === undefined ? patience : Math.max(limit, patience ?? 0);
+  const deadline = Math.max(Math.min(limit ?? Infinity, usual), patience ?? 0);
   const request: McpRequest = {
     method,
     params: {
@@ -76,7 +76,7 @@ async function send(
     const { value, serverId } = await pool.execute(request, {
       caller,
       signal,
-      ...(deadline !== undefined && { deadline }),
+      deadline,
     });
     return withSource(resultOf(value, name, serverId), { pool: name, serverId });
   } catch (error) {

@@ -45,10 +45,16 @@ export interface GatewayParts {
   readonly resourceChanged: (uri: string, concerns: (client: LastingClient) => boolean) => void;
 }
 
+export interface GatewayPool {
+  readonly pool: Pool<McpWire>;
+  /** Milliseconds that its calls may take. */
+  readonly deadline: number;
+}
+
 /** Which pools there are, and how they appear. */
 export interface GatewaySetting {
   /** Pools of MCP servers, in the order of the configuration. */
-  readonly pools: readonly Pool<McpWire>[];
+  readonly pools: readonly GatewayPool[];
   /** There are pools of other kinds. */
   readonly others: boolean;
   readonly section: GatewaySection | undefined;
@@ -88,10 +94,12 @@ export class Gateway implements Disposable {
   apply({ pools, others, section }: GatewaySetting): void {
     const { clock, log } = this.#parts;
     const upstreams = new Map(
-      pools.map((pool): [string, Upstream] => {
+      pools.map(({ pool, deadline }): [string, Upstream] => {
         const known = this.#upstreams.get(pool.name);
-        if (known?.pool === pool) return [pool.name, known];
-        return [pool.name, new Upstream({ pool, clock, log, changed: (kind) => this.#changed(kind) })];
+        const upstream =
+          known?.pool === pool ? known : new Upstream({ pool, clock, log, changed: (kind) => this.#changed(kind) });
+        upstream.deadline = deadline;
+        return [pool.name, upstream];
       }),
     );
     for (const [name, upstream] of this.#upstreams) if (upstreams.get(name) !== upstream) upstream[Symbol.dispose]();
@@ -99,7 +107,7 @@ export class Gateway implements Disposable {
     const schemes = new Set<string>();
     this.#upstreams = upstreams;
     this.#appearances = new Map(
-      pools.map(({ name }): [string, Appearance] => [
+      pools.map(({ pool: { name } }): [string, Appearance] => [
         name,
         {
           prefix: alone ? undefined : name,

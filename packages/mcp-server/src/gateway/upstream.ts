@@ -19,6 +19,8 @@ export interface UpstreamParts {
  */
 export class Upstream implements Disposable {
   readonly pool: Pool<McpWire>;
+  /** Milliseconds that a call may take. */
+  deadline = Infinity;
   /** Resolves when every server has been asked once, whatever it said. */
   readonly asked: Promise<void>;
   readonly #catalog: Catalog;

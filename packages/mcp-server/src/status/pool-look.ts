@@ -28,6 +28,7 @@ export class PoolLook {
     this.settings = {
       ...settings,
       notifiers: [],
+      policies: [],
       health: { ...settings.health, enabled: true, failures: 1, successes: 1, recoveryInterval: interval },
       probe: this.#checks.noting(settings.probe),
       store: readOnly(settings.store, {
