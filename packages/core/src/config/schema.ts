@@ -51,7 +51,7 @@ const healthSchema = Type.Object(
     recoveryInterval: Type.Optional(
       DurationSchema({
         default: "2s",
-        description: "Time between checks of a server that fails them, or is unhealthy.",
+        description: "Time between checks of a server that is not well; it grows while they find it degraded.",
       }),
     ),
     ejection: Type.Optional(

@@ -57,6 +57,27 @@ describe("checks", () => {
     expect(bench.lines.at(-1)).toEqual({ level: "info", message: "Server a is healthy" });
   });
 
+  test("come ever more seldom while a server answers and something is wrong, up to its own interval", async () => {
+    const bench = await openBench(CHECKED);
+    bench.server("a").probe = () => Promise.resolve("it refuses the credentials");
+    await bench.advance(10);
+    const counts: number[] = [];
+    for (const pause of [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
+      await bench.advance(pause, 100);
+      counts.push(bench.server("a").probes);
+    }
+    expect(counts).toEqual([2, 3, 4, 5, 6, 7, 8]);
+    expect(bench.events).toEqual([
+      {
+        event: "server-degraded",
+        detail: { serverId: "a", previous: "healthy", reason: "it refuses the credentials" },
+      },
+    ]);
+    bench.server("a").probe = () => Promise.resolve();
+    await bench.advance(63_000, 100);
+    expect([bench.server("a").probes, bench.pool.list()[0]?.health.status]).toEqual([10, "healthy"]);
+  });
+
   test("wait while every slot of the server is taken, and say nothing of it", async () => {
     const bench = await openBench({
       health: { enabled: true },

@@ -17,6 +17,8 @@ export interface HealthMonitorHooks<W extends Wire> {
 
 /** Intervals vary by this share, so that the checks of many processes do not fall together. */
 const JITTER = 0.1;
+/** Times that the pause between checks of a degraded server is doubled, up to its own interval. */
+const MOST_DOUBLINGS = 20;
 
 /**
  * Checks servers from time to time: at their own interval while they are well, more often while they are not, and
@@ -64,7 +66,7 @@ export class HealthMonitor<W extends Wire> implements Disposable {
       this.hurry(server);
       return;
     }
-    const watched: Watched = { timer: undefined, due: 0, last: -Infinity, abort: undefined };
+    const watched: Watched = { timer: undefined, due: 0, last: -Infinity, abort: undefined, degraded: 0 };
     this.#watched.set(server, watched);
     this.#schedule(server, watched, 0);
   }
@@ -153,9 +155,10 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     server.record.check(result.state, result.latency, reason);
     const interval = server.profile.healthCheckInterval * 1_000;
     const { recoveryInterval } = this.#settings;
-    // One that answers is in use: nothing waits for the next look at it.
-    const down = result.state === "failed" || server.health === "unhealthy";
-    const delay = down ? Math.min(interval, recoveryInterval) : interval;
+    // What stays as it is, such as refused credentials, is looked at ever more seldom.
+    watched.degraded = result.state === "degraded" ? watched.degraded + 1 : 0;
+    const soon = recoveryInterval * 2 ** Math.min(Math.max(0, watched.degraded - 1), MOST_DOUBLINGS);
+    const delay = server.health === "healthy" ? interval : Math.min(interval, soon);
     this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
   }
 }
@@ -179,6 +182,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 interface Watched {
+  /** Checks in a row that have found it degraded. */
+  degraded: number;
   timer: Disposable | undefined;
   /** When the next check is due. */
   due: number;

@@ -134,7 +134,7 @@ export function sequence(...behaviours: readonly [Behaviour, ...Behaviour[]]): B
 export class ScriptedServer {
   behaviour: Behaviour = answer();
   connect: (init: ConnectInit) => Promise<void> = () => Promise.resolve();
-  probe: (signal: AbortSignal) => Promise<void> = () => Promise.resolve();
+  probe: (signal: AbortSignal) => Promise<string | void> = () => Promise.resolve();
   /** What its connections say of themselves. */
   lasting = false;
   /** Attempts, and those of them in which a byte may have left. */
