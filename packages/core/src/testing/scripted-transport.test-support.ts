@@ -191,17 +191,21 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
           wait: () => attempt.wait?.() ?? { [Symbol.dispose]: () => {} },
         };
         server.attempts.push(watched);
-        const trial = attempt instanceof RunningAttempt && attempt.trial ? 1 : 0;
+        let trial = attempt instanceof RunningAttempt && attempt.trial ? 1 : 0;
         server.trials += trial;
         server.mostTrials = Math.max(server.mostTrials, server.trials);
+        // At once when it is given up, whatever it does then: the next one may begin in the same moment.
+        const ended = () => {
+          server.trials -= trial;
+          trial = 0;
+        };
+        attempt.signal.addEventListener("abort", ended, { once: true });
         try {
-          const behaviour = server.behaviour(watched, request);
-          // One that ignores its end is no trial any more.
-          const response = await (trial ? Promise.race([behaviour, aborted(attempt.signal)]) : behaviour);
+          const response = await server.behaviour(watched, request);
           server.responses.push(response);
           return response;
         } finally {
-          server.trials -= trial;
+          ended();
         }
       },
       probe: (signal) => {
