@@ -34,7 +34,7 @@ describe("davpool", () => {
 
   test.each(["", "-", "a b", "x".repeat(129)])("token for %j is refused, as a configuration would", async (name) => {
     const { code, error } = await davpool("token", "--", name);
-    expect([code, error]).toEqual([EXIT.usage, expect.stringContaining("must begin with a letter or digit")]);
+    expect([code, error]).toEqual([EXIT.usage, expect.stringContaining("must be a name: a letter or digit, then")]);
   });
 
   test("token prints a token once, and what the configuration needs of it", async () => {

@@ -9,7 +9,7 @@ import {
 } from "@davpool/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
-import { isPrincipalName } from "./identity/section.ts";
+import { PRINCIPAL, isPrincipalName } from "./identity/section.ts";
 import { createToken } from "./identity/token-hash.ts";
 import { LOG_LEVELS, createLog, type LogLevel } from "./log.ts";
 import type { HttpOptions } from "./serve.ts";
@@ -160,9 +160,7 @@ function port(text: string): number {
 
 function principal(text: string): string {
   if (isPrincipalName(text)) return text;
-  throw new InvalidArgumentError(
-    "It must begin with a letter or digit, and have letters, digits, dots, dashes, underscores, @ or + after that.",
-  );
+  throw new InvalidArgumentError(`It must be ${PRINCIPAL}.`);
 }
 
 function interval(text: string): number {

@@ -28,7 +28,8 @@ const scopeName = Type.String({ pattern: SCOPE_PATTERN, expects: SCOPE_EXPECTS }
  * issuer's token, so the two kinds never meet.
  */
 const PRINCIPAL_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_.@+-]{0,127}$";
-const PRINCIPAL = "a name: a letter or digit, then up to 127 letters, digits, dots, dashes, underscores, @ or +";
+/** What a principal can be called, as the end of a sentence. */
+export const PRINCIPAL = "a name: a letter or digit, then up to 127 letters, digits, dots, dashes, underscores, @ or +";
 const principalName = new RegExp(PRINCIPAL_PATTERN);
 
 /** Whether a principal can be called so. */
