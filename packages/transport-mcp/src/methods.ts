@@ -42,7 +42,7 @@ export function traitsOf({ method, params, annotations }: McpRequest): RequestTr
  */
 export function learned(_request: McpRequest, { result }: McpResponse): readonly AffinityChange[] {
   const state = result?.["requestState"];
-  return typeof state === "string" ? [{ learn: stateKey(state), ttl: ROUND_TRIP }] : [];
+  return typeof state === "string" ? [{ learn: stateKey(state), kind: "tag", ttl: ROUND_TRIP }] : [];
 }
 
 function repeatOfCall(annotations: ToolAnnotations | undefined): Repeat {

@@ -15,16 +15,16 @@ function teaches(
 test("a LOCK teaches its token for as long as was asked", () => {
   const token = { "lock-token": "<urn:1>" };
   expect(teaches("LOCK", 200, token, { Timeout: "Infinite, Second-60" })).toEqual([
-    { learn: "lock urn:1", ttl: 60_000 },
+    { learn: "lock urn:1", kind: "lock", ttl: 60_000 },
   ]);
-  expect(teaches("LOCK", 201, token)).toEqual([{ learn: "lock urn:1", ttl: 3_600_000 }]);
+  expect(teaches("LOCK", 201, token)).toEqual([{ learn: "lock urn:1", kind: "lock", ttl: 3_600_000 }]);
   expect(teaches("LOCK", 423, token)).toEqual([]);
   expect(teaches("LOCK", 207, {})).toEqual([]);
 });
 
 test("a refreshed lock is remembered anew although its answer does not name it", () => {
   expect(teaches("LOCK", 200, {}, { If: "(<urn:1>)", Timeout: "Second-5" })).toEqual([
-    { learn: "lock urn:1", ttl: 5_000 },
+    { learn: "lock urn:1", kind: "lock", ttl: 5_000 },
   ]);
 });
 
@@ -35,8 +35,8 @@ test("an UNLOCK that worked makes its token forgotten", () => {
 });
 
 test("an entity tag is remembered together with its path", () => {
-  expect(teaches("GET", 200, { etag: 'W/"x-gzip"' })).toEqual([{ learn: 'etag a/b.txt W/"x-gzip"' }]);
-  expect(teaches("PUT", 201, { etag: '"y"' })).toEqual([{ learn: 'etag a/b.txt "y"' }]);
+  expect(teaches("GET", 200, { etag: 'W/"x-gzip"' })).toEqual([{ learn: 'etag a/b.txt W/"x-gzip"', kind: "tag" }]);
+  expect(teaches("PUT", 201, { etag: '"y"' })).toEqual([{ learn: 'etag a/b.txt "y"', kind: "tag" }]);
   expect(teaches("GET", 404, { etag: '"x"' })).toEqual([]);
   expect(teaches("GET", 200, { etag: ['"x"', '"y"'] })).toEqual([]);
 });

@@ -40,13 +40,13 @@ export function learned(request: WebDavRequest, response: WebDavResponse): reado
   if (status < 200 || status > 299) return changes;
   if (request.method === "LOCK") {
     const ttl = lockTime(header(request, "timeout"));
-    for (const key of lockKeys(request, headers["lock-token"])) changes.push({ learn: key, ttl });
+    for (const key of lockKeys(request, headers["lock-token"])) changes.push({ learn: key, kind: "lock", ttl });
   }
   if (request.method === "UNLOCK") {
     const given = header(request, "lock-token");
     if (given !== undefined) changes.push({ forget: lockKey(bareToken(given)) });
   }
-  if (typeof headers.etag === "string") changes.push({ learn: tagKey(request.path, headers.etag) });
+  if (typeof headers.etag === "string") changes.push({ learn: tagKey(request.path, headers.etag), kind: "tag" });
   return changes;
 }
 

@@ -32,7 +32,9 @@ export interface Connection<W extends Wire = Wire> extends AsyncDisposable {
   send(request: W["request"], attempt: Attempt): Promise<W["response"]>;
   /**
    * Rejects when the server is not well. Resolves otherwise: to one line about what an operator should put right, if the
-   * server answers and something is wrong all the same, such as refused credentials. Takes no slot of the pool's limits.
+   * server answers and something is wrong all the same. Takes no slot of the pool's limits.
+   * @throws CredentialsRefusedError when the server refuses the credentials it was asked with. It then leaves the
+   * rotation, and is asked again only when they change or after minutes.
    */
   probe(signal: AbortSignal): Promise<string | void>;
   /** True socket counts, cheap enough to be read often. */

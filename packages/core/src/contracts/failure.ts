@@ -7,6 +7,8 @@
  * - `overload`: the server answered that it is busy (HTTP 429, 503).
  * - `unavailable`: the server answered that it cannot (HTTP 500, 502, 504).
  * - `rejected`: the server answered with a client error that counts against its health when repeated (HTTP 408).
+ * - `refused`: the server refused the credentials that the request carried (HTTP 401). Nothing was done, so any request
+ *   may go to another server.
  * - `cancelled`: the caller went away. Says nothing about the server.
  * - `invalid`: the request could not be formed (a path outside the server's base). Says nothing about the server.
  */
@@ -17,6 +19,7 @@ export type FailureKind =
   | "overload"
   | "unavailable"
   | "rejected"
+  | "refused"
   | "cancelled"
   | "invalid";
 
@@ -32,6 +35,11 @@ export interface Failure {
   readonly message: string;
   /** Milliseconds the server asked to be left alone for (`Retry-After`), not yet clamped. */
   readonly retryAfter?: number;
+  /**
+   * An answer that leaves open whether the work was done, such as a gateway's 502 or 504. A request that is not safe is
+   * then treated as one whose answer was lost: a repeat that finds the work done is verified.
+   */
+  readonly mayBeDone?: boolean;
   /** Protocol or system code such as `ECONNREFUSED` or `503`. */
   readonly code?: string | number;
   readonly cause?: unknown;

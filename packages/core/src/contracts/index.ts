@@ -1,5 +1,5 @@
 export type { Aggregate, AggregateContext, Aggregator, Quorum, ServerResult } from "./aggregator.ts";
-export type { AffinityChange, AffinityStore } from "./affinity-store.ts";
+export type { AffinityChange, AffinityStore, Ownership } from "./affinity-store.ts";
 export type { Clock } from "./clock.ts";
 export type { Attempt, ConnectInit, Connection, ConnectionStats } from "./connection.ts";
 export type { Credentials, CredentialSource } from "./credential-source.ts";

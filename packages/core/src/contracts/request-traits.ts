@@ -17,4 +17,9 @@ export interface RequestTraits {
    * another one is refused.
    */
   readonly boundTo?: readonly string[];
+  /**
+   * The part of a server that the request is about, such as the first folder of a path. Failures of one part alone say
+   * nothing about the rest of the server. Leave it out where every request is about the whole server.
+   */
+  readonly resource?: string;
 }

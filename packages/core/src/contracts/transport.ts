@@ -34,8 +34,8 @@ export interface Transport<W extends Wire = Wire> {
   traits(request: W["request"]): RequestTraits;
   /** False when this server cannot take the request at all (a replica without the tool). Default: true. */
   serves?(profile: W["profile"], request: W["request"]): boolean;
-  /** The failure a response stands for, if it does: a 503 is both. */
-  judge(response: W["response"]): Failure | undefined;
+  /** The failure a response stands for, if it does: a 503 is both. What it means may depend on the request. */
+  judge(response: W["response"], request: W["request"]): Failure | undefined;
   /**
    * How a server said no, in a word of its protocol's: an HTTP status, the code of an error. Undefined where it did what
    * it was asked. Unlike a failure it is nothing to try again elsewhere; policies are told. Default: never.

@@ -22,6 +22,7 @@ export type { ConfigIssue } from "./config-errors.ts";
 export { PluginFailedError, ServiceMissingError } from "./plugin-errors.ts";
 export { DavpoolError, describeError, isDavpoolError } from "./davpool-error.ts";
 export {
+  CredentialsRefusedError,
   DuplicateServerError,
   ForbiddenAddressError,
   InvalidProfileError,

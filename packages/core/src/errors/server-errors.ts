@@ -73,6 +73,17 @@ export class InvalidProfileError extends DavpoolError {
   }
 }
 
+/** `CREDENTIALS_REFUSED`: the server refuses the credentials that it was asked with (HTTP 401). */
+export class CredentialsRefusedError extends DavpoolError {
+  constructor(serverId: string, options: { readonly cause?: unknown } = {}) {
+    super(
+      "CREDENTIALS_REFUSED",
+      `Server "${serverId}" refuses its credentials (HTTP 401). Correct the user name, password or token; until they change it is asked only every few minutes.`,
+      { ...options, details: { serverId } },
+    );
+  }
+}
+
 /** `FORBIDDEN_ADDRESS`: a server address that an untrusted caller may not name. */
 export class ForbiddenAddressError extends DavpoolError {
   constructor(address: string, why: string, remedy: string) {

@@ -1,5 +1,6 @@
 import { Type, type Static } from "typebox";
 import type { FailoverContext, FailoverDecision, FailoverPolicy } from "../contracts/failover-policy.ts";
+import type { FailureKind } from "../contracts/failure.ts";
 import { definePlugin } from "../plugin/define-plugin.ts";
 import { DurationSchema, milliseconds } from "../time/duration.ts";
 
@@ -24,6 +25,8 @@ declare module "../config/define-config.ts" {
   }
 }
 
+/** Failures after which the first move to another server costs nothing. */
+const FREE: ReadonlySet<FailureKind> = new Set(["unsent", "broken", "refused"]);
 const SETTLE: FailoverDecision = { action: "settle" };
 
 /**
@@ -34,9 +37,10 @@ const SETTLE: FailoverDecision = { action: "settle" };
  * | nothing was sent | another server | another server |
  * | broken or timed out after sending | another server | never again |
  * | 500 502 503 504 429 | another server | returned as it is |
+ * | credentials refused | another server | another server |
  *
  * A request that names its server, or is bound to one, stays there. The first move to a server not yet tried is free
- * after `unsent` and `broken`; everything else draws on the retry budget, or overload would double its own traffic.
+ * after `unsent`, `broken` and `refused`; everything else draws on the retry budget, or overload would double its own traffic.
  */
 export function defaultFailoverPolicy(settings: {
   readonly enabled: boolean;
@@ -52,9 +56,10 @@ export function defaultFailoverPolicy(settings: {
       const failure = context.attempts.at(-1)?.failure;
       if (!failure || !mayRepeat(context, failure.kind)) return SETTLE;
 
-      const free = context.attempts.length === 1 && (failure.kind === "unsent" || failure.kind === "broken");
+      const free = context.attempts.length === 1 && FREE.has(failure.kind);
       if (settings.enabled && !context.pinned && context.untried > 0)
         return { action: "retry", on: "other", delay: 0, charge: !free, ...prefer };
+      if (failure.kind === "refused") return SETTLE;
 
       const pause = Math.min(settings.backoff * 2 ** (context.attempts.length - 1), settings.longestBackoff);
       const asked = Math.min(failure.retryAfter ?? 0, settings.longestBackoff);
@@ -64,10 +69,13 @@ export function defaultFailoverPolicy(settings: {
   };
 }
 
-function mayRepeat({ traits, pinned }: FailoverContext, kind: string): boolean {
+function mayRepeat({ traits, pinned }: FailoverContext, kind: FailureKind): boolean {
   switch (kind) {
     case "unsent":
       return true;
+    case "refused":
+      // The same credentials would be refused again.
+      return !pinned;
     case "broken":
     case "timeout":
       // Bound to one server by a lock or entity tag: a repeat could apply twice what the first one changed.

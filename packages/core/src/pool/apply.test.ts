@@ -264,7 +264,7 @@ describe("a new engine", () => {
   test("has the strategy, the store and the owners of locks of the old one where they are the same", async () => {
     await using running = await open({ files: {} });
     const files = pool(running);
-    transport.server("a").behaviour = answer(200, { affinity: [{ learn: "lock-1" }] });
+    transport.server("a").behaviour = answer(200, { affinity: [{ learn: "lock-1", kind: "lock" }] });
     await files.execute(PUT);
     parts.length = 0;
     await running.apply(await config({ files: { deadline: "9s" } }));
@@ -282,7 +282,7 @@ describe("a new engine", () => {
   test("forgets the locks and the health of servers that it does not have", async () => {
     await using running = await open({ files: { servers: servers("a", "b", "c") } });
     const files = pool(running);
-    transport.server("a").behaviour = answer(200, { affinity: [{ learn: "lock-1" }] });
+    transport.server("a").behaviour = answer(200, { affinity: [{ learn: "lock-1", kind: "lock" }] });
     await files.execute(PUT);
     await running.apply(await config({ files: { strategy: "last", servers: servers("b", "c") } }));
     await expect(files.execute({ ...PUT, boundTo: ["lock-1"] })).rejects.toMatchObject({ code: "AFFINITY_UNKNOWN" });

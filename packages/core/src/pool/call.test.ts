@@ -668,6 +668,36 @@ describe("a repeat after an unknown outcome", () => {
     expect(bench.server("b").responses[0]?.discarded).toBe(1);
   });
 
+  test.for([502, 504])(
+    "is verified as well when the first answer was %i: the work may have been done",
+    async (status) => {
+      const bench = await openBench(options);
+      bench.server("a").behaviour = answer(status);
+      bench.server("b").behaviour = answer(404);
+      bench.transport.verify = () => Promise.resolve({ status: 204, serverId: "b", discarded: 0 });
+      const { value, attempts } = await bench.pool.execute({ operation: "DELETE", repeat: "idempotent" });
+      expect(value.status).toBe(204);
+      expect(attempts).toMatchObject([{ serverId: "a", outcome: "unknown" }, { serverId: "b" }]);
+    },
+  );
+
+  test("that fails itself is a success when the work is found done", async () => {
+    const bench = await openBench({ servers: [{ serverId: "a", retryAttempts: 1 }, "b"] });
+    bench.server("a").behaviour = breakOff;
+    bench.server("b").behaviour = answer(500);
+    bench.transport.verify = () => Promise.resolve({ status: 204, serverId: "b", discarded: 0 });
+    const { value } = await bench.pool.execute({ operation: "MOVE", repeat: "idempotent" });
+    expect(value.status).toBe(204);
+    expect(bench.pool.stats().requestStats).toMatchObject({ successful: 1, failed: 0 });
+  });
+
+  test("that cannot be sent leaves the outcome of a 502 unknown", async () => {
+    const bench = await openBench({ servers: [{ serverId: "a", retryAttempts: 1 }, "b"] });
+    bench.server("a").behaviour = answer(502);
+    bench.server("b").behaviour = refuse;
+    expect((await failure(bench.pool.execute(PUT))).code).toBe("OUTCOME_UNKNOWN");
+  });
+
   test("is given as it is when the work is not done", async () => {
     const bench = await openBench(options);
     bench.server("a").behaviour = breakOff;
@@ -691,7 +721,7 @@ describe("affinity", () => {
 
   test("a lock is followed to its owner, and forgotten when it ends", async () => {
     const bench = await openBench({ servers: ["a", "b"] });
-    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "token", ttl: 60_000 }] });
+    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "token", kind: "lock", ttl: 60_000 }] });
     await bench.pool.execute(LOCK, { serverId: "b" });
     expect((await bench.pool.execute({ ...PUT, boundTo: ["token"] })).serverId).toBe("b");
     bench.server("b").behaviour = answer(204, { affinity: [{ forget: "token" }] });
@@ -701,7 +731,7 @@ describe("affinity", () => {
 
   test("a lock that has run out is unknown", async () => {
     const bench = await openBench({ servers: ["a", "b"] });
-    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "token", ttl: 1_000 }] });
+    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "token", kind: "lock", ttl: 1_000 }] });
     await bench.pool.execute(LOCK, { serverId: "b" });
     await bench.advance(1_000, 1_000);
     expect((await failure(bench.pool.execute({ ...PUT, boundTo: ["token"] }))).message).toBe(
@@ -736,7 +766,7 @@ describe("affinity", () => {
   test("a good answer is given although its owner cannot be remembered", async () => {
     const affinity = { get: () => undefined, set: () => Promise.reject(new Error("no connection")), delete() {} };
     const bench = await openBench({ affinity });
-    bench.server("a").behaviour = answer(200, { affinity: [{ learn: "token" }] });
+    bench.server("a").behaviour = answer(200, { affinity: [{ learn: "token", kind: "lock" }] });
     expect((await bench.pool.execute(LOCK)).value.status).toBe(200);
     expect(bench.lines).toContainEqual({ level: "warn", message: expect.stringContaining("owns a lock") as string });
   });

@@ -303,9 +303,10 @@ export class Call<W extends Wire, T> {
     try {
       attempt.signal.throwIfAborted();
       attempt.latency = attempt.elapsed;
-      attempt.failure = transport.judge(response);
+      attempt.failure = transport.judge(response, this.#request);
       if (attempt.failure && !this.#answered) {
-        const decision = this.#decide(attempt, attempt.failure, "answered");
+        const open = attempt.failure.mayBeDone && this.#traits.repeat !== "safe";
+        const decision = this.#decide(attempt, attempt.failure, open ? "unknown" : "answered");
         if (decision) {
           transport.discard(response);
           return decision;
@@ -317,9 +318,9 @@ export class Call<W extends Wire, T> {
       } else {
         const changes = servers.size > 1 ? transport.affinity?.(this.#request, response) : undefined;
         if (changes && changes.length > 0) await this.#learn(attempt, changes);
-        if (this.#mayBeDone()) response = await this.#verified(response, attempt);
-        attempt.answered = this.#traits.repeat !== "safe";
       }
+      if (this.#mayBeDone()) response = await this.#verified(response, attempt);
+      attempt.answered = this.#traits.repeat !== "safe" && !attempt.failure;
       const refusal = policies.empty ? undefined : transport.refusal?.(response);
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
@@ -355,6 +356,7 @@ export class Call<W extends Wire, T> {
     const done = await transport.verify?.(this.#request, response, (question) => connection.send(question, attempt));
     if (done === undefined) return response;
     if (done !== response) transport.discard(response);
+    attempt.failure = undefined;
     return done;
   }
 
@@ -363,8 +365,10 @@ export class Call<W extends Wire, T> {
     const { affinity, log } = this.#parts;
     try {
       for (const change of changes) {
-        if ("learn" in change) await affinity.set(this.#affinityKey(change.learn), serverId, change.ttl);
-        else await affinity.delete(this.#affinityKey(change.forget));
+        if ("learn" in change) {
+          const { learn, kind, ttl } = change;
+          await affinity.set(this.#affinityKey(learn), { serverId, kind, ...(ttl !== undefined && { ttl }) });
+        } else await affinity.delete(this.#affinityKey(change.forget), serverId);
       }
     } catch (error) {
       log.warn("It could not be remembered which server owns a lock.", { serverId, error: describeError(error) });
@@ -439,8 +443,9 @@ export class Call<W extends Wire, T> {
     this.failure = failure;
     const { profile } = this.#first ?? server;
     // A body that flowed and cannot flow again makes any request one that must not be repeated.
-    const repeat = this.#traits.replayable || outcome === "failed" ? this.#traits.repeat : "neither";
-    if (repeat === "neither" && outcome !== "failed") return undefined;
+    const gone = !this.#traits.replayable && outcome !== "failed";
+    const repeat = gone ? "neither" : this.#traits.repeat;
+    if (gone || (repeat === "neither" && outcome !== "failed" && failure.kind !== "refused")) return undefined;
     const remaining = this.#deadline - clock.now();
     if (remaining <= 0 || failure.kind === "cancelled" || this.#attempts.length > profile.retryAttempts)
       return undefined;

@@ -20,6 +20,7 @@ const faults: Record<string, Behaviour> = {
   "connect timeout": hangUnsent,
   "reset after sending": breakOff,
   "timeout after sending": hang,
+  401: answer(401),
   500: answer(500),
   502: answer(502),
   503: answer(503),
@@ -77,10 +78,11 @@ describe("one server", () => {
     ["timeout after sending", "neither", "OUTCOME_UNKNOWN | a:1 | a unknown"],
     ["500", "safe", `500 | a:4 | ${aAnswered}`],
     ["500", "neither", "500 | a:1 | a answered"],
-    ["502", "idempotent", `502 | a:4 | ${aAnswered}`],
+    ["502", "idempotent", `502 | a:4 | a unknown, a unknown, a unknown, a answered`],
     ["503", "safe", `503 | a:4 | ${aAnswered}`],
     ["503", "not replayable", "503 | a:1 | a answered"],
     ["504", "neither", "504 | a:1 | a answered"],
+    ["401", "safe", "401 | a:1 | a answered"],
   ] as const)("%s, %s: %s", async (fault, kind, expected) => {
     expect(await run(faults[fault] as Behaviour, requests[kind], setup)).toBe(expected);
   });
@@ -106,11 +108,18 @@ describe("three servers, the first of them failing", () => {
     ["timeout after sending", "neither", "OUTCOME_UNKNOWN | a:1 b:0 c:0 | a unknown"],
     ["timeout after sending", "not replayable", "OUTCOME_UNKNOWN | a:1 b:0 c:0 | a unknown"],
     ["500", "safe", "200 | a:1 b:1 c:0 | a answered, b answered"],
-    ["502", "idempotent", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["502", "idempotent", "200 | a:1 b:1 c:0 | a unknown, b answered"],
+    ["502", "safe", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["502", "neither", "502 | a:1 b:0 c:0 | a answered"],
+    ["502", "not replayable", "502 | a:1 b:0 c:0 | a answered"],
     ["503", "safe", "200 | a:1 b:1 c:0 | a answered, b answered"],
     ["503", "neither", "503 | a:1 b:0 c:0 | a answered"],
     ["503", "not replayable", "503 | a:1 b:0 c:0 | a answered"],
-    ["504", "idempotent", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["504", "idempotent", "200 | a:1 b:1 c:0 | a unknown, b answered"],
+    ["401", "safe", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["401", "idempotent", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["401", "neither", "200 | a:1 b:1 c:0 | a answered, b answered"],
+    ["401", "not replayable", "401 | a:1 b:0 c:0 | a answered"],
   ] as const)("%s, %s: %s", async (fault, kind, expected) => {
     expect(await run(faults[fault] as Behaviour, requests[kind], setup)).toBe(expected);
   });
@@ -127,6 +136,7 @@ describe("three servers, the call names the failing one", () => {
     ["timeout after sending", "safe", "DEADLINE_EXCEEDED | a:1 b:0 c:0 | a unknown"],
     ["503", "safe", "503 | a:4 b:0 c:0 | a answered, a answered, a answered, a answered"],
     ["503", "neither", "503 | a:1 b:0 c:0 | a answered"],
+    ["401", "neither", "401 | a:1 b:0 c:0 | a answered"],
   ] as const)("%s, %s: %s", async (fault, kind, expected) => {
     expect(await run(faults[fault] as Behaviour, requests[kind], setup)).toBe(expected);
   });

@@ -191,8 +191,8 @@ describe("removing", () => {
   test("tells what the server owned, and forgets it", async () => {
     const bench = await openBench({ servers: ["a"] });
     await bench.pool.add({ serverId: "x" });
-    bench.server("x").behaviour = answer(200, { affinity: [{ learn: "lock of x" }] });
-    bench.server("a").behaviour = answer(200, { affinity: [{ learn: "lock of a" }] });
+    bench.server("x").behaviour = answer(200, { affinity: [{ learn: "lock of x", kind: "lock" }] });
+    bench.server("a").behaviour = answer(200, { affinity: [{ learn: "lock of a", kind: "lock" }] });
     for (const serverId of ["a", "x"]) await bench.pool.execute(GET, { serverId });
     expect(await bench.pool.remove("x")).toMatchObject({ lost: ["lock of x"] });
     const bound = { operation: "PUT", repeat: "idempotent" as const, boundTo: ["lock of a"] };

@@ -6,8 +6,6 @@ import { DavpoolError, describeError, isDavpoolError } from "../errors/davpool-e
 import { DuplicateServerError, ForbiddenAddressError, StoreError } from "../errors/index.ts";
 import { defaultFailover } from "../failover/default-policy.ts";
 import { allAggregator, version } from "../index.ts";
-import { createManualClock } from "../time/manual-clock.ts";
-import { affinityMemory, memoryAffinity } from "./affinity-memory.ts";
 import { Counters } from "./counters.ts";
 import { RetryBudget } from "./retry-budget.ts";
 
@@ -60,29 +58,6 @@ describe("counters", () => {
     saved.commit();
     expect(counters.unsaved).toBe(true);
     expect(counters.addTo(saved.counters).counters.total).toBe(13);
-  });
-});
-
-describe("the memory of owners", () => {
-  test("forgets what it is told to, what has run out, and what was learned first when it is full", () => {
-    const clock = createManualClock();
-    const owners = memoryAffinity(clock, 2);
-    void owners.set("one", "a");
-    void owners.set("two", "b", 1_000);
-    expect([owners.get("one"), owners.get("two"), owners.get("three")]).toEqual(["a", "b", undefined]);
-    clock.advance(1_000);
-    expect(owners.get("two")).toBeUndefined();
-    void owners.set("two", "b");
-    void owners.set("one", "c");
-    void owners.set("three", "a");
-    expect([owners.get("two"), owners.get("one"), owners.get("three")]).toEqual([undefined, "c", "a"]);
-    void owners.delete("one");
-    expect(owners.get("one")).toBeUndefined();
-    void owners.set("short", "a", 10);
-    clock.advance(10);
-    expect(owners.forget?.("a")).toEqual(["three"]);
-    expect([owners.get("three"), owners.forget?.("a")]).toEqual([undefined, []]);
-    expect(affinityMemory.create({ clock } as never, {}).get("one")).toBeUndefined();
   });
 });
 

@@ -216,11 +216,13 @@ describe("a pool whose principals have credentials", () => {
     expect((await bench.pool.execute(GET, as("bob"))).serverId).toBe("a");
   });
 
-  test("passes on what a server says to wrong credentials", async () => {
+  test("tries another server when one refuses a principal's credentials, and passes on what the last one says", async () => {
     const bench = await open();
     bench.server("a").behaviour = answer(401);
+    expect((await bench.pool.execute(POST, as("alice"))).serverId).toBe("b");
+    bench.server("b").behaviour = answer(401);
     expect((await bench.pool.execute(GET, as("alice"))).value.status).toBe(401);
-    expect(bench.sent()).toBe("a:1 b:0");
+    expect(bench.sent()).toBe("a:2 b:2");
   });
 
   test("counts the slots of all principals together", async () => {
@@ -269,10 +271,10 @@ describe("a pool whose principals have credentials", () => {
     const stored: string[] = [];
     const affinity = memoryAffinity({ now: () => 0 } as never);
     const bench = await open({
-      affinity: { ...affinity, set: (key, owner, ttl) => (stored.push(key), affinity.set(key, owner, ttl)) },
+      affinity: { ...affinity, set: (key, ownership) => (stored.push(key), affinity.set(key, ownership)) },
     });
     bench.environment.BOB = "tb";
-    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "lock t" }] });
+    bench.server("b").behaviour = answer(200, { affinity: [{ learn: "lock t", kind: "lock" }] });
     await bench.pool.execute(GET, { ...as("alice"), serverId: "b" });
     expect(stored).toEqual(['"alice" lock t']);
     const bound = { ...POST, boundTo: ["lock t"] };

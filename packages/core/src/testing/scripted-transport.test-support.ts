@@ -230,7 +230,10 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
   judge({ status, retryAfter }: ScriptedResponse): Failure | undefined {
     const failure = { message: `it answered ${status}`, code: status, ...(retryAfter !== undefined && { retryAfter }) };
     if (status === 503) return { ...failure, kind: "overload", blame: "server" };
-    return status >= 500 ? { ...failure, kind: "unavailable", blame: "server" } : undefined;
+    if (status === 401) return { ...failure, kind: "refused", blame: "request" };
+    if (status < 500) return undefined;
+    const mayBeDone = status === 502 || status === 504;
+    return { ...failure, kind: "unavailable", blame: "server", ...(mayBeDone && { mayBeDone }) };
   }
 
   explain(error: unknown): Failure {
