@@ -78,7 +78,7 @@ describe("checks", () => {
     expect([bench.server("a").probes, bench.pool.list()[0]?.health.status]).toEqual([10, "healthy"]);
   });
 
-  test("wait while every slot of the server is taken, and say nothing of it", async () => {
+  test("wait while every slot of the server is taken, and have the next one that becomes free", async () => {
     const bench = await openBench({
       health: { enabled: true },
       servers: [{ serverId: "a", maxConnections: 1, healthCheckInterval: 5 }],
@@ -91,8 +91,34 @@ describe("checks", () => {
     await bench.advance(20_000, 100);
     expect([bench.server("a").probes, bench.events]).toEqual([1, []]);
     bodies[0]?.end();
-    await bench.advance(2_100, 100);
+    await flush();
     expect([bench.server("a").probes, bench.pool.list()[0]?.health.status]).toEqual([2, "degraded"]);
+    expect(bench.slots()).toBe(0);
+  });
+
+  test("find a server well again that never has a free slot", async () => {
+    const bench = await openBench({
+      health: { enabled: true, successes: 2 },
+      servers: [{ serverId: "a", maxConnections: 1, retryAttempts: 0 }],
+    });
+    bench.server("a").probe = down;
+    await bench.advance(4_100, 100);
+    expect(bench.pool.list()[0]?.health.status).toBe("unhealthy");
+    bench.server("a").probe = () => Promise.resolve();
+    const bodies: FlowingBody[] = [];
+    bench.server("a").behaviour = stream(bodies);
+    for (let count = 0; count < 40; count++) void bench.pool.execute(GET).catch(() => undefined);
+    await flush();
+    // One slow answer after another; somebody always waits for the slot.
+    while (bodies.length < 30) {
+      await bench.advance(300, 100);
+      bodies.at(-1)?.end();
+      await flush();
+    }
+    expect(bench.pool.list()[0]?.health.status).toBe("healthy");
+    await bench.advance(10_000, 100);
+    for (const body of bodies) body.end();
+    await bench.pool.close({ drain: 0 });
   });
 
   test("bring back traffic only when they say so", async () => {

@@ -3,9 +3,11 @@ import type { HealthProbe, ProbeResult } from "../contracts/health-probe.ts";
 import type { Wire } from "../contracts/wire.ts";
 import type { HealthSettings } from "../config/resolve-config.ts";
 import type { Server } from "../pool/server.ts";
-import { describeError } from "../errors/davpool-error.ts";
+import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 
 export interface HealthMonitorHooks<W extends Wire> {
+  /** A check that had waited for a slot gave it back. */
+  slotFreed(): void;
   /** Every result, before it is counted. */
   probed(server: Server<W>, result: ProbeResult): void;
   /**
@@ -66,7 +68,14 @@ export class HealthMonitor<W extends Wire> implements Disposable {
       this.hurry(server);
       return;
     }
-    const watched: Watched = { timer: undefined, due: 0, last: -Infinity, abort: undefined, degraded: 0 };
+    const watched: Watched = {
+      timer: undefined,
+      due: 0,
+      last: -Infinity,
+      abort: undefined,
+      degraded: 0,
+      queued: false,
+    };
     this.#watched.set(server, watched);
     this.#schedule(server, watched, 0);
   }
@@ -118,10 +127,20 @@ export class HealthMonitor<W extends Wire> implements Disposable {
 
   async #check(server: Server<W>, watched: Watched): Promise<void> {
     if (!server.free) {
-      // A question would wait behind requests that say more than its answer could.
-      this.#schedule(server, watched, this.#settings.recoveryInterval);
+      // The check has the next slot, or a server that is always busy would never be checked.
+      if (watched.queued) return;
+      watched.queued = true;
+      server.onceFree(async () => {
+        watched.queued = false;
+        if (this.#watched.get(server) === watched && !watched.abort) await this.#run(server, watched);
+      }, this.#hooks.slotFreed);
       return;
     }
+    await this.#run(server, watched);
+  }
+
+  async #run(server: Server<W>, watched: Watched): Promise<void> {
+    watched.timer?.[Symbol.dispose]();
     const wait = this.#wait();
     if (wait > 0) {
       this.#schedule(server, watched, wait);
@@ -152,7 +171,8 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     if (this.#watched.get(server) !== watched) return;
     this.#hooks.probed(server, result);
     const reason = result.cause === undefined ? undefined : describeError(result.cause);
-    server.record.check(result.state, result.latency, reason);
+    const refused = isDavpoolError(result.cause) && result.cause.code === "CREDENTIALS_REFUSED";
+    server.record.check(result.state, result.latency, reason, refused);
     const interval = server.profile.healthCheckInterval * 1_000;
     const { recoveryInterval } = this.#settings;
     // What stays as it is, such as refused credentials, is looked at ever more seldom.
@@ -184,6 +204,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 interface Watched {
   /** Checks in a row that have found it degraded. */
   degraded: number;
+  /** It waits for a slot. */
+  queued: boolean;
   timer: Disposable | undefined;
   /** When the next check is due. */
   due: number;

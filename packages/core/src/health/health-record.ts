@@ -2,6 +2,7 @@ import type { Clock } from "../contracts/clock.ts";
 import type { HealthSnapshot } from "../contracts/profile-store.ts";
 import type { HealthState } from "../contracts/selector.ts";
 import type { HealthSettings } from "../config/resolve-config.ts";
+import { Suspicion, type Evidence } from "./suspicion.ts";
 import { Uptime } from "./uptime.ts";
 
 /** How long an ejection may grow to, as a multiple of the configured time. */
@@ -23,8 +24,8 @@ export interface HealthRecordHooks {
 /**
  * Turns single results into one server's state, by counting.
  *
- * Both checks and requests count towards `unhealthy`. The way back is the checks' alone: failover sticks until they
- * say that the server has recovered. Where requests keep failing that checks find well, the server also rests, longer
+ * Both checks and requests count towards `unhealthy`; requests only when what failed speaks about the server as a whole
+ * ({@link Suspicion}). The way back is the checks' alone: failover sticks until they say that the server has recovered. Where requests keep failing that checks find well, the server also rests, longer
  * each time. Only where checks are off, one request at a time serves as the trial, after such a rest. Back in rotation,
  * a server's share grows little by little.
  */
@@ -33,6 +34,7 @@ export class HealthRecord {
   readonly #clock: Clock;
   readonly #hooks: HealthRecordHooks;
   readonly #uptime: Uptime;
+  readonly #suspicion: Suspicion;
   /** Whether checks run for this server; if not, requests are the way back. */
   #checked: boolean;
 
@@ -65,6 +67,7 @@ export class HealthRecord {
     this.#clock = clock;
     this.#hooks = hooks;
     this.#uptime = new Uptime(clock.now());
+    this.#suspicion = new Suspicion(settings, () => clock.now());
   }
 
   /** May take a request now. */
@@ -95,14 +98,30 @@ export class HealthRecord {
     return true;
   }
 
-  /** The result of a health check. */
-  check(result: "healthy" | "degraded" | "failed", latency: number, reason: string | undefined): void {
+  /**
+   * The server should not be asked for this resource on behalf of this principal, as long as another one can be: the same
+   * has failed here again and again.
+   */
+  avoids(principal: string | undefined, resource: string | undefined): boolean {
+    return this.#suspicion.avoids(principal, resource);
+  }
+
+  /**
+   * The result of a health check.
+   * @param certain one such result is enough, such as refused credentials.
+   */
+  check(
+    result: "healthy" | "degraded" | "failed",
+    latency: number,
+    reason: string | undefined,
+    certain: boolean = false,
+  ): void {
     this.#lastCheck = this.#clock.wall().toISOString();
     this.#slow = result === "degraded";
     if (result === "failed") {
       // Checks and requests agree; when checks find it well again, they are to be believed.
       this.#notBefore = undefined;
-      this.#failed(reason, true);
+      this.#failed(reason, { certain });
       return;
     }
     this.#responseTime = latency;
@@ -113,16 +132,19 @@ export class HealthRecord {
   /**
    * How a request to this server ended, as far as it speaks about the server.
    * @param trial what {@link HealthRecord.taken} said when it was given.
+   * @param evidence what was asked, by whom. Left out for a failure that speaks about the whole server, such as a refused
+   * connection.
    */
-  outcome(reason: string | undefined, latency: number, trial: boolean): void {
+  outcome(reason: string | undefined, latency: number, trial: boolean, evidence?: Evidence): void {
     if (trial) this.#trial = "none";
     this.#rejections = 0;
     if (reason !== undefined) {
-      this.#failed(reason, false);
+      this.#failed(reason, { evidence });
       if (trial && this.state === "unhealthy" && !this.#checked) this.#eject();
       return;
     }
     this.#responseTime = latency;
+    this.#suspicion.succeeded(evidence);
     if (this.state === "unhealthy" && this.#checked) return;
     this.#succeeded(this.#slow ? "degraded" : "healthy");
     // It answered: the next trial need not wait.
@@ -130,8 +152,8 @@ export class HealthRecord {
   }
 
   /** A request was refused in a way that speaks about the server only when it repeats itself. */
-  rejected(reason: string, latency: number, trial: boolean): void {
-    if (++this.#rejections >= this.#settings.rejections) this.outcome(reason, latency, trial);
+  rejected(reason: string, latency: number, trial: boolean, evidence?: Evidence): void {
+    if (++this.#rejections >= this.#settings.rejections) this.outcome(reason, latency, trial, evidence);
     else if (trial) this.undecided();
   }
 
@@ -188,6 +210,7 @@ export class HealthRecord {
 
   #succeeded(result: "healthy" | "degraded"): void {
     this.consecutiveFailures = 0;
+    this.#suspicion.clear();
     this.consecutiveSuccesses++;
     this.#good = result === "healthy" ? this.#good + 1 : 0;
     if (this.state === result) return;
@@ -203,14 +226,23 @@ export class HealthRecord {
     this.#become(result, result === "degraded" ? this.problem : undefined);
   }
 
-  #failed(reason: string | undefined, check: boolean): void {
+  /** @param of a check, which says whether once is enough, or a request. */
+  #failed(reason: string | undefined, of: { certain: boolean } | { evidence: Evidence | undefined }): void {
     this.#hint = false;
     this.consecutiveSuccesses = 0;
     this.#good = 0;
     this.consecutiveFailures++;
     this.problem = reason;
+    const check = "certain" in of;
+    // Without checks nobody else finds out about a server that callers name.
+    if (!check && of.evidence) {
+      const { resource, principal, pinned } = of.evidence;
+      this.#suspicion.failed({ resource, principal, pinned: pinned && this.#checked });
+    }
     if (this.state === "unhealthy") return;
-    if (this.consecutiveFailures >= this.#settings.failures && (check || this.#hooks.mayEject())) {
+    const enough = this.consecutiveFailures >= this.#settings.failures || (check && of.certain);
+    const whole = check || !of.evidence || this.#suspicion.general;
+    if (enough && whole && (check || this.#hooks.mayEject())) {
       this.#become("unhealthy", reason, !check);
       if (!this.#checked) this.#eject();
       else if (!check) this.#distrustChecks();

@@ -2,6 +2,7 @@ import type { Attempt, Connection } from "../contracts/connection.ts";
 import type { Failure } from "../contracts/failure.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { Clock } from "../contracts/clock.ts";
+import type { Evidence } from "../health/suspicion.ts";
 import type { Deadlines, Timed } from "../time/deadlines.ts";
 import type { Connections, KeptConnection } from "./connections.ts";
 import type { Server } from "./server.ts";
@@ -23,6 +24,8 @@ export interface AttemptParts<W extends Wire> {
   readonly streamed: boolean;
   /** The pool chose the server; nobody named it, and no lock did. */
   readonly chosen: boolean;
+  /** The part of the server that is asked, in the transport's words. */
+  readonly resource: string | undefined;
   /** Asks the call for one more request on this attempt's server. */
   readonly resume: (attempt: RunningAttempt<W>, failure: Failure) => boolean;
   /** Told once, when the slot is free again. */
@@ -30,7 +33,7 @@ export interface AttemptParts<W extends Wire> {
 }
 
 /** One attempt in flight. It holds its server's slot until it has ended and nobody holds it any more. */
-export class RunningAttempt<W extends Wire> implements Attempt, Timed {
+export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence {
   readonly server: Server<W>;
   /** The connections the server had when it began; they stay open until it has ended. */
   readonly connections: Connections<W>;
@@ -100,6 +103,15 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed {
   get elapsed(): number {
     const { clock } = this.#parts;
     return (this.#waits > 0 ? this.#waitingSince : clock.now()) - this.startedAt - this.#waited;
+  }
+  get resource(): string | undefined {
+    return this.#parts.resource;
+  }
+  get principal(): string | undefined {
+    return this.caller.principal;
+  }
+  get pinned(): boolean {
+    return !this.#parts.chosen;
   }
   /** Its server waits for the caller. */
   get waiting(): boolean {

@@ -278,6 +278,7 @@ export class Call<W extends Wire, T> {
       signal: this.#options.signal,
       streamed: this.#consume === undefined,
       chosen: !this.#route.pinned,
+      resource: this.#traits.resource,
       resume: this.#resume,
       ended: attemptEnded,
     });

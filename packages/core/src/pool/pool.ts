@@ -134,6 +134,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
         this.#observe(server, { latency, end: state === "failed" ? "failure" : "answer" });
       },
       misreported: (what) => this.#misreported(what),
+      slotFreed: () => this.#offerSlots(1),
     });
     this.#membership = new Membership({
       servers: this.#servers,
@@ -380,7 +381,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const record = new HealthRecord(settings.health, checked, clock, {
       changed: (previous, reason, ejected) => this.#healthChanged(server, previous, reason, ejected),
       mayEject: () =>
-        [...this.#servers.values()].some((other) => other !== server && other.enabled && other.record.usable),
+        // One that is allowed a trial may well fail it.
+        [...this.#servers.values()].some((other) => other !== server && other.enabled && other.health !== "unhealthy"),
     });
     const server: Server<W> = new Server(profile, origin, record, {
       transport,
@@ -421,20 +423,23 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     }
   }
 
-  #attemptEnded({ server, failure, latency, trial }: RunningAttempt<W>): void {
+  #attemptEnded(attempt: RunningAttempt<W>): void {
+    const { server, failure, latency, trial } = attempt;
     server.release();
     server.attemptsTotal++;
     if (failure) server.attemptsFailed++;
-    const end = failure === undefined ? "answer" : ENDS[failure.blame];
+    const refused = failure?.kind === "refused";
+    const end = failure === undefined ? "answer" : refused ? "failure" : ENDS[failure.blame];
     this.#observe(server, { latency, end, ...(failure && { failure }) });
-    if (failure === undefined) server.record.outcome(undefined, latency, trial);
-    else if (failure.blame === "server") {
-      server.record.outcome(failure.message, latency, trial);
+    // Where no connection can be made, it is the server that fails, whatever it was to be asked.
+    const evidence = failure?.kind === "unsent" ? undefined : attempt;
+    if (failure === undefined) server.record.outcome(undefined, latency, trial, evidence);
+    else if (failure.blame === "server") server.record.outcome(failure.message, latency, trial, evidence);
+    else if (failure.blame === "repetition") server.record.rejected(failure.message, latency, trial, evidence);
+    else if (trial) server.record.undecided();
+    // The check says whether it refuses everything, or only this.
+    if (failure && (refused || failure.blame === "server" || failure.blame === "repetition"))
       this.#monitor.hurry(server);
-    } else if (failure.blame === "repetition") {
-      server.record.rejected(failure.message, latency, trial);
-      this.#monitor.hurry(server);
-    } else if (trial) server.record.undecided();
     if (failure === undefined) this.#offerSlots(1);
     // Attempts that hang with this one end in the same turn: whoever waits must not be sent after them.
     else queueMicrotask(() => this.#offerSlots(1));

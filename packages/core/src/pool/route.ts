@@ -159,7 +159,8 @@ export class Route<W extends Wire> {
     const { pool, servers } = this.#parts;
     if (this.#pinned && this.#bound)
       return new AffinityUnavailableError(this.#traits.operation, this.#pinned.serverId, this.#attempts);
-    const reports = [...servers.values()].map((server): ServerReport => {
+    const asked = this.#pinned ? [this.#pinned] : [...servers.values()];
+    const reports = asked.map((server): ServerReport => {
       const last = this.#attempts.findLast((attempt) => attempt.serverId === server.serverId);
       const problem = last?.failure?.message ?? server.record.problem;
       return {
@@ -187,12 +188,32 @@ export class Route<W extends Wire> {
     const primaryOnly = writes === "primary" && this.#traits.repeat !== "safe";
     const familiar = transport.partition && !primaryOnly ? this.#familiar() : undefined;
     if (familiar) return [familiar];
+    const untroubled = this.#untroubled(primaryOnly);
+    if (untroubled) return untroubled;
     const fresh = candidates.for({ tried: this.#tried, admits, primaryOnly });
     if (fresh.length > 0 || !this.#tried) return fresh;
     // Everybody was tried: ask again, the one that failed last only if there is no other.
     const last = new Set(this.#attempts.slice(-1).map((attempt) => attempt.serverId));
     const others = candidates.for({ tried: last, admits, primaryOnly });
     return others.length > 0 ? others : candidates.for({ tried: undefined, admits, primaryOnly });
+  }
+
+  /** Where the same has failed again and again on one of the servers: those that can be asked instead, if there are any. */
+  #untroubled(primaryOnly: boolean): readonly Server<W>[] | undefined {
+    const { servers, candidates } = this.#parts;
+    const { principal } = this.#caller;
+    const { resource } = this.#traits;
+    const avoided = (server: Server<W>) => server.record.avoids(principal, resource);
+    let any = false;
+    for (const server of servers.values()) any ||= avoided(server);
+    if (!any) return undefined;
+    const admits = this.#admits;
+    const found = candidates.for({
+      tried: this.#tried,
+      admits: (server) => !avoided(server) && (!admits || admits(server)),
+      primaryOnly,
+    });
+    return found[0]?.record.usable ? found : undefined;
   }
 
   /**

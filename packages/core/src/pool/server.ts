@@ -42,6 +42,8 @@ export class Server<W extends Wire = Wire> implements ServerView {
   /** Of addresses that the server had before, and still in use. */
   readonly #outdated = new Set<Connections<W>>();
   #drained: (() => void)[] = [];
+  /** Wait for a slot, before the queue of the pool. */
+  readonly #awaiting: (() => Promise<void>)[] = [];
   #inFlight = 0;
   attemptsTotal = 0;
   attemptsFailed = 0;
@@ -101,8 +103,27 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 
   release(): void {
+    const next = this.#awaiting.shift();
+    if (next) {
+      void next();
+      return;
+    }
     if (--this.#inFlight > 0) return;
     for (const drained of this.#drained.splice(0)) drained();
+  }
+
+  /**
+   * Does something with the next slot that becomes free, before anybody in the queue of the pool has it.
+   * @param work never rejects.
+   * @param freed told when the slot is free again.
+   */
+  onceFree(work: () => Promise<void>, freed: () => void): void {
+    this.#awaiting.push(() =>
+      work().finally(() => {
+        this.release();
+        freed();
+      }),
+    );
   }
 
   /** Asks whether it is well, with the server's own credentials: whatever a principal's are, they say nothing of it. */

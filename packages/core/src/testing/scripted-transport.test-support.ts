@@ -12,6 +12,7 @@ export interface ScriptedRequest {
   readonly repeat: Repeat;
   readonly replayable?: boolean;
   readonly boundTo?: readonly string[];
+  readonly resource?: string;
 }
 
 export interface ScriptedResponse {
