@@ -26,6 +26,8 @@ export default defineConfig({
   gateway: {
     namespace: "always",
     pools: {
+      // Whoever may only read may use what these servers call harmless.
+      search: { trustHints: true },
       memory: {
         tools: {
           deny: ["delete_*"],

@@ -4,7 +4,7 @@ import { createWebDavCluster } from "@davpool/testkit";
 import { expect, test } from "vitest";
 import { startDavpool, temporaryFolder, type DavpoolProcess } from "./testing/davpool-process.test-support.ts";
 
-const KEY = "a key that only this test has";
+const KEY = "a key that only this test has 0123456789";
 
 async function refused(
   davpool: DavpoolProcess,
@@ -188,7 +188,11 @@ test("with the wrong key davpool does not start, and the file stays as it is", a
   await addServer(folder.path, KEY);
   const stored = await readFile(join(folder.path, "servers.json"), "utf8");
   await expect(
-    startDavpool({ folder: folder.path, config: empty, environment: { DAVPOOL_SECRET_KEY: "another key" } }),
+    startDavpool({
+      folder: folder.path,
+      config: empty,
+      environment: { DAVPOOL_SECRET_KEY: "another-key-of-0123456789-abcdefghij" },
+    }),
   ).rejects.toThrow(/servers\.json[\s\S]*DAVPOOL_SECRET_KEY/);
   expect(await readFile(join(folder.path, "servers.json"), "utf8")).toBe(stored);
 });

@@ -4,8 +4,10 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Ajv } from "ajv";
-import { describe, expect, test } from "vitest";
+import { openPools } from "@davpool/core";
+import { describe, expect, onTestFinished, test, vi } from "vitest";
 import { EXIT, runCli } from "./cli.ts";
+import { readConfiguration } from "./configuration.ts";
 import { BIN, temporaryFolder } from "./testing/davpool-process.test-support.ts";
 
 async function davpool(...parameters: string[]): Promise<{ code: number; out: string; error: string }> {
@@ -48,6 +50,40 @@ describe("davpool", () => {
       "bob",
       hash,
     ]);
+  });
+
+  test("store rekey encrypts the store's file with the first of the keys", async () => {
+    await using folder = await temporaryFolder();
+    const store = join(folder.path, "servers.json");
+    const config = join(folder.path, "davpool.config.json");
+    await writeFile(
+      config,
+      JSON.stringify({ store: { type: "file", path: store }, pools: { files: { transport: "webdav" } } }),
+    );
+    const [former, next] = ["former-key-0123456789-abcdefghijklm", "next-key-0123456789-abcdefghijklmno"];
+    const read = async (DAVPOOL_SECRET_KEY: string, change = false) => {
+      const environment = { DAVPOOL_SECRET_KEY };
+      await using open = await openPools(await readConfiguration({ file: config }), { environment });
+      const pool = open.pools.get("files");
+      if (change) await pool?.add({ serverId: "x", url: "https://example.com/", token: "t" });
+      return pool?.list().map(({ serverId }) => serverId);
+    };
+    await read(former, true);
+    vi.stubEnv("DAVPOOL_SECRET_KEY", `${next},${former}`);
+    onTestFinished(() => void vi.unstubAllEnvs());
+    expect(await davpool("store", "rekey", "--config", config)).toMatchObject({
+      code: EXIT.ok,
+      out: `${store} is encrypted with the first key now. Once every process has it, the other keys can go.\n`,
+    });
+    expect(await read(next)).toEqual(["x"]);
+    await expect(read(former)).rejects.toMatchObject({ code: "STORE_KEY_WRONG" });
+    vi.stubEnv("DAVPOOL_SECRET_KEY", "");
+    expect((await davpool("store", "rekey", "--config", config)).code).toBe(EXIT.configuration);
+    await writeFile(config, JSON.stringify({ store: "memory", pools: { files: { transport: "webdav" } } }));
+    expect(await davpool("store", "rekey", "--config", config)).toMatchObject({
+      code: EXIT.configuration,
+      error: expect.stringContaining("keeps nothing in a file") as string,
+    });
   });
 
   test("--version prints the version", async () => {

@@ -107,6 +107,17 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     });
 
   program
+    .command("store")
+    .description("look after the file that keeps servers added at run time")
+    .command("rekey")
+    .description("encrypt its secrets anew, with the first of the keys in DAVPOOL_SECRET_KEY: <new key>,<present key>")
+    .addOption(configOption())
+    .action(async ({ config }: { config?: string }) => {
+      const { rekeyStores } = await import("./rekey-stores.ts");
+      for (const line of await rekeyStores(await readConfiguration({ file: config }))) terminal.out(`${line}\n`);
+    });
+
+  program
     .command("status")
     .description("check every server now and show a table of what was found; changes nothing")
     .addOption(configOption())

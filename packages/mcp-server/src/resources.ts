@@ -25,7 +25,7 @@ export class PoolResources {
 
   list(access: Access): readonly PoolResource[] {
     return [...this.#pools.keys()]
-      .filter((name) => access.allowsPool(name))
+      .filter((name) => access.allowsResource(uriOf(name), name))
       .map((name) => ({
         uri: uriOf(name),
         name,
@@ -49,7 +49,7 @@ export class PoolResources {
 
   has(uri: string, access: Access): boolean {
     const name = uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : "";
-    return this.#pools.has(name) && access.allowsPool(name);
+    return this.#pools.has(name) && access.allowsResource(uri, name);
   }
 
   /** @throws ProtocolError when there is no such resource for the caller. */
@@ -80,7 +80,7 @@ export class PoolResources {
   #find(uri: string, access: Access): Pool {
     const name = uri.startsWith(SCHEME) ? uri.slice(SCHEME.length) : "";
     const pool = this.#pools.get(name);
-    if (pool && access.allowsPool(name)) return pool;
+    if (pool && access.allowsResource(uri, name)) return pool;
     const known = this.list(access).map((resource) => resource.uri);
     throw new ProtocolError(
       ProtocolErrorCode.InvalidParams,

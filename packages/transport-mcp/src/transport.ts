@@ -49,6 +49,7 @@ export function mcpTransport(parts: TransportParts): Transport<McpWire> {
   return {
     name: "mcp",
     secretFields: ["token", "headers", "env", "oauth"],
+    secretsOrigin: ({ url }) => (typeof url === "string" ? URL.parse(url)?.origin : undefined),
     async admit(profile, origin) {
       const warnings = admit(profile, origin, security);
       if (origin === "added" && profile.url !== undefined) await shared.addresses.admit(new URL(profile.url));

@@ -38,6 +38,8 @@ export function webDavTransport(
   return {
     name: "webdav",
     secretFields: ["password", "token"],
+    secretsOrigin: ({ url }) => (typeof url === "string" ? URL.parse(url)?.origin : undefined),
+    accountFields: ["username"],
     admit: (profile, origin) => admit(profile, origin, guard, security),
     connect(profile, init) {
       if (init.credentials) {

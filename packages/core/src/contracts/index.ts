@@ -8,12 +8,13 @@ export type { Failure, FailureKind } from "./failure.ts";
 export type { HealthProbe, ProbeResult, ProbeTarget } from "./health-probe.ts";
 export type { Log, LogFields } from "./log.ts";
 export type { Notice, NoticeKind, Notifier } from "./notifier.ts";
-export type { Policy, PolicyCall, PolicyResult, Ruling } from "./policy.ts";
+export type { Policy, PolicyCall, PolicyResult, Ruling, ServersChange } from "./policy.ts";
 export type {
   ActiveServerChange,
   Answer,
   BroadcastOptions,
   CallOptions,
+  ChangeOptions,
   Consume,
   HealthChange,
   Pool,
@@ -22,8 +23,10 @@ export type {
   ProfileInput,
   RemovedServer,
   ServerStatus,
+  UpdatedServer,
 } from "./pool.ts";
 export type {
+  EnabledOverride,
   HealthSnapshot,
   ProfileStore,
   RequestCounters,

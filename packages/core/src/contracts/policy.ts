@@ -14,6 +14,23 @@ export interface Policy<W extends Wire = Wire> {
   before?(call: PolicyCall<W>): MaybePromise<Ruling<W>>;
   allows?(call: PolicyCall<W>, server: ServerView): boolean;
   after?(call: PolicyCall<W>, result: PolicyResult): void;
+  /** Asked before a caller changes the servers of the pool. Denying it leaves everything as it is. */
+  beforeChange?(change: ServersChange): MaybePromise<undefined | { readonly deny: string }>;
+  /** Told how such a change ended. @param failure what it failed with, if it did. */
+  afterChange?(change: ServersChange, failure?: unknown): void;
+}
+
+/** A change of the servers of a pool, asked for at run time. */
+export interface ServersChange {
+  readonly pool: string;
+  readonly action: "add" | "update" | "remove" | "activate";
+  /** Absent where the active server is cleared. */
+  readonly serverId?: string;
+  readonly caller: Caller;
+  /** The fields concerned as they were: empty for `add`. Secrets read `[secret]`. */
+  readonly from: Readonly<Record<string, unknown>>;
+  /** The same fields as they are to be, and after the change as they are; null for one that was taken away. */
+  readonly to: Readonly<Record<string, unknown>>;
 }
 
 export interface PolicyCall<W extends Wire = Wire> {

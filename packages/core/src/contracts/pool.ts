@@ -2,7 +2,7 @@ import type { Aggregate, Aggregator, Quorum } from "./aggregator.ts";
 import type { ConnectionStats } from "./connection.ts";
 import type { AttemptRecord } from "./failover-policy.ts";
 import type { Failure } from "./failure.ts";
-import type { HealthSnapshot, RequestCounters } from "./profile-store.ts";
+import type { EnabledOverride, HealthSnapshot, RequestCounters } from "./profile-store.ts";
 import type { HealthState } from "./selector.ts";
 import type { ServerOrigin } from "./server-profile.ts";
 import type { Caller, Wire } from "./wire.ts";
@@ -50,16 +50,22 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
    * Adds a server at run time: untrusted, and saved in the profile store.
    * @throws DuplicateServerError, InvalidProfileError, or what the transport refuses it for.
    */
-  add(profile: ProfileInput): Promise<ServerStatus>;
-  /** Changes a server. A new address or new credentials reconnect it, anything else applies in place. */
-  update(serverId: string, changes: Omit<ProfileInput, "serverId">): Promise<ServerStatus>;
+  add(profile: ProfileInput, options?: ChangeOptions): Promise<ServerStatus>;
+  /**
+   * Changes a server, field by field: a change that another process makes at the same time survives. A new address or new
+   * credentials reconnect it, anything else applies in place. Stored secrets do not go along to another origin: they are
+   * dropped unless they are given anew. Of a declared server only `enabled` can be changed; that is kept in the store
+   * until the configuration says the same.
+   * @throws UnknownServerError, ServerDeclaredError, InvalidProfileError, or what the transport refuses it for.
+   */
+  update(serverId: string, changes: Omit<ProfileInput, "serverId">, options?: ChangeOptions): Promise<UpdatedServer>;
   /**
    * Takes a server out. Requests in flight drain to their deadline.
    * @throws ServerDeclaredError for one that the configuration declares.
    */
-  remove(serverId: string): Promise<RemovedServer>;
+  remove(serverId: string, options?: ChangeOptions): Promise<RemovedServer>;
   /** Prefers one server before all tiers, until cleared with `null`. Survives a restart. */
-  activate(serverId: string | null): Promise<ActiveServerChange>;
+  activate(serverId: string | null, options?: ChangeOptions): Promise<ActiveServerChange>;
   /** Replaces the declared servers, after the configuration changed. Unchanged ones keep their connections. */
   apply(declared: readonly ProfileInput[]): Promise<void>;
 
@@ -138,6 +144,8 @@ export interface ServerStatus {
   readonly profile: Readonly<Record<string, unknown>>;
   readonly origin: ServerOrigin;
   readonly enabled: boolean;
+  /** Present where a caller enabled or disabled a declared server against what the configuration says. */
+  readonly override?: EnabledOverride;
   readonly priority: number;
   readonly group: string | undefined;
   readonly health: HealthSnapshot;
@@ -146,6 +154,16 @@ export interface ServerStatus {
   readonly inFlight: number;
   /** Attempts since start, and how many of them failed. */
   readonly attempts: { readonly total: number; readonly failed: number };
+}
+
+export interface UpdatedServer extends ServerStatus {
+  /** Secret fields that were dropped because the server has another origin now. */
+  readonly droppedSecrets: readonly string[];
+}
+
+/** Who changes the servers of a pool, for log and policies. */
+export interface ChangeOptions {
+  readonly caller?: Caller;
 }
 
 export interface RemovedServer {

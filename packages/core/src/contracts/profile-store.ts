@@ -25,6 +25,17 @@ export interface ProfileStore extends AsyncDisposable {
 export interface StoredState {
   readonly activeServerId: string | undefined;
   readonly servers: readonly StoredServer[];
+  /** By id, declared servers that a caller has enabled or disabled against what the configuration says. */
+  readonly overrides?: Readonly<Record<string, EnabledOverride>>;
+}
+
+/** A caller's word on whether a declared server takes requests. It ends when the configuration says the same. */
+export interface EnabledOverride {
+  readonly enabled: boolean;
+  /** The principal who said so, where callers have one. */
+  readonly by?: string;
+  /** ISO 8601. */
+  readonly at: string;
 }
 
 export interface StoredServer {

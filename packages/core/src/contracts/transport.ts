@@ -16,6 +16,13 @@ export interface Transport<W extends Wire = Wire> {
   /** Profile fields that are secret: encrypted on disk, left out of lists, logs and errors. */
   readonly secretFields: readonly string[];
   /**
+   * Where the secrets of a profile are sent, such as `https://dav.example.com:8443`. A stored secret is bound to it: a
+   * change of the profile that changes this drops the secrets that are not given anew. Default: the secrets stay.
+   */
+  secretsOrigin?(profile: Readonly<Record<string, unknown>>): string | undefined;
+  /** Fields that are of no use without the secrets and are dropped with them: a user name. Default: none. */
+  readonly accountFields?: readonly string[];
+  /**
    * Judges a profile before it joins the pool, beyond what its schema can say.
    * @returns warnings for the operator, each one sentence.
    * @throws DavpoolError to refuse it.

@@ -1,5 +1,5 @@
 import type { Log } from "../contracts/log.ts";
-import type { Policy, PolicyCall, PolicyResult, Ruling } from "../contracts/policy.ts";
+import type { Policy, PolicyCall, PolicyResult, Ruling, ServersChange } from "../contracts/policy.ts";
 import type { ServerView } from "../contracts/selector.ts";
 import type { MaybePromise, Wire } from "../contracts/wire.ts";
 import { PolicyDeniedError, PolicyFailedError } from "../errors/call-errors.ts";
@@ -63,11 +63,40 @@ export class Policies<W extends Wire> {
 
   /** Tells each of them how the call ended. */
   after(call: PolicyCall<W>, result: PolicyResult): void {
+    this.#tell("a call", (policy) => policy.after?.(call, result));
+  }
+
+  /** Has each of them look at a change of servers before it is made. @throws PolicyDeniedError, PolicyFailedError */
+  async beforeChange(change: ServersChange): Promise<void> {
+    const operation = operationOf(change);
+    for (const { name, policy } of this.#policies) {
+      try {
+        const ruling: unknown = await policy.beforeChange?.(change);
+        if (ruling === undefined || ruling === null) continue;
+        const { deny } = ruling as { readonly deny?: unknown };
+        if (typeof deny === "string") throw new PolicyDeniedError(operation, deny);
+        throw new PolicyFailedError(
+          operation,
+          name,
+          `returned ${described(ruling)} from beforeChange. It may return nothing, or { deny } with the reason as text.`,
+        );
+      } catch (error) {
+        throw failure(operation, name, error);
+      }
+    }
+  }
+
+  /** Tells each of them how the change ended. */
+  afterChange(change: ServersChange, failure?: unknown): void {
+    this.#tell("a change of servers", (policy) => policy.afterChange?.(change, failure));
+  }
+
+  #tell(what: string, tell: (policy: Policy<W>) => void): void {
     for (const { name, policy } of this.#policies) {
       const failed = (error: unknown) =>
-        this.#log.error(`The policy "${name}" failed after a call.`, { error: describeError(error) });
+        this.#log.error(`The policy "${name}" failed after ${what}.`, { error: describeError(error) });
       try {
-        const told: unknown = policy.after?.(call, result);
+        const told: unknown = tell(policy);
         // An async function is one to the types; what it rejects with must not end the process.
         if (told instanceof Promise) told.catch(failed);
       } catch (error) {
@@ -92,6 +121,11 @@ function allows<W extends Wire>({ name, policy }: NamedPolicy<W>, call: PolicyCa
 function failure(operation: string, policy: string, error: unknown): unknown {
   if (isDavpoolError(error)) return error;
   return new PolicyFailedError(operation, policy, `failed: ${describeError(error)}`, { cause: error });
+}
+
+/** What a change of servers is called in errors and audit logs, such as `servers/update`. */
+export function operationOf({ action }: ServersChange): string {
+  return `servers/${action}`;
 }
 
 function described(ruling: unknown): string {

@@ -10,6 +10,7 @@ import type {
   Answer,
   BroadcastOptions,
   CallOptions,
+  ChangeOptions,
   Consume,
   Pool,
   PoolEvents,
@@ -17,6 +18,7 @@ import type {
   ProfileInput,
   RemovedServer,
   ServerStatus,
+  UpdatedServer,
 } from "../contracts/pool.ts";
 import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts";
 import type { HealthState, Observation, Selector } from "../contracts/selector.ts";
@@ -34,6 +36,7 @@ import { Telemetry } from "../telemetry/telemetry.ts";
 import { Deadlines } from "../time/deadlines.ts";
 import type { RunningAttempt } from "./attempt.ts";
 import { Call } from "./call.ts";
+import { ChangeRecord } from "./change-record.ts";
 import { Candidates } from "./candidates.ts";
 import { Counters } from "./counters.ts";
 import { EventChannel } from "./events.ts";
@@ -136,6 +139,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       misreported: (what) => this.#misreported(what),
       slotFreed: () => this.#offerSlots(1),
     });
+    const policies = new Policies(parts.policies, log);
     this.#membership = new Membership({
       servers: this.#servers,
       candidates: this.#candidates,
@@ -144,6 +148,8 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       readProfile: parts.readProfile,
       affinity: parts.affinity,
       events: this.#events,
+      record: new ChangeRecord({ pool: settings.name, policies, secretFields: transport.secretFields, log }),
+      clock,
       log,
       create: (profile, origin) => this.#createServer(profile, origin),
       joined: (server) => this.#joined(server),
@@ -165,7 +171,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       transport,
       selector: parts.selector,
       failover: parts.failover,
-      policies: new Policies(parts.policies, log),
+      policies,
       names: parts.names,
       affinity: parts.affinity,
       limiter: this.#limiter,
@@ -270,20 +276,25 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     }
   }
 
-  async add(profile: ProfileInput): Promise<ServerStatus> {
-    return (await this.#membership.add(profile)).status();
+  async add(profile: ProfileInput, options?: ChangeOptions): Promise<ServerStatus> {
+    return (await this.#membership.add(profile, options)).status();
   }
 
-  async update(serverId: string, changes: Omit<ProfileInput, "serverId">): Promise<ServerStatus> {
-    return (await this.#membership.update(serverId, changes)).status();
+  async update(
+    serverId: string,
+    changes: Omit<ProfileInput, "serverId">,
+    options?: ChangeOptions,
+  ): Promise<UpdatedServer> {
+    const { server, dropped } = await this.#membership.update(serverId, changes, options);
+    return { ...server.status(), droppedSecrets: dropped };
   }
 
-  remove(serverId: string): Promise<RemovedServer> {
-    return this.#membership.remove(serverId);
+  remove(serverId: string, options?: ChangeOptions): Promise<RemovedServer> {
+    return this.#membership.remove(serverId, options);
   }
 
-  activate(serverId: string | null): Promise<ActiveServerChange> {
-    return this.#membership.activate(serverId);
+  activate(serverId: string | null, options?: ChangeOptions): Promise<ActiveServerChange> {
+    return this.#membership.activate(serverId, options);
   }
 
   apply(declared: readonly ProfileInput[]): Promise<void> {

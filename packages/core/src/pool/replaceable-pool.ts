@@ -6,6 +6,7 @@ import type {
   Answer,
   BroadcastOptions,
   CallOptions,
+  ChangeOptions,
   Consume,
   Pool,
   PoolEvents,
@@ -13,6 +14,7 @@ import type {
   ProfileInput,
   RemovedServer,
   ServerStatus,
+  UpdatedServer,
 } from "../contracts/pool.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import { PoolClosedError } from "../errors/call-errors.ts";
@@ -70,20 +72,20 @@ export class ReplaceablePool<W extends Wire = Wire> implements Pool<W> {
     return this.#engine.broadcast(request, options);
   }
 
-  add(profile: ProfileInput): Promise<ServerStatus> {
-    return this.#inTurn((engine) => engine.add(profile));
+  add(profile: ProfileInput, options?: ChangeOptions): Promise<ServerStatus> {
+    return this.#inTurn((engine) => engine.add(profile, options));
   }
 
-  update(serverId: string, changes: Omit<ProfileInput, "serverId">): Promise<ServerStatus> {
-    return this.#inTurn((engine) => engine.update(serverId, changes));
+  update(serverId: string, changes: Omit<ProfileInput, "serverId">, options?: ChangeOptions): Promise<UpdatedServer> {
+    return this.#inTurn((engine) => engine.update(serverId, changes, options));
   }
 
-  remove(serverId: string): Promise<RemovedServer> {
-    return this.#inTurn((engine) => engine.remove(serverId));
+  remove(serverId: string, options?: ChangeOptions): Promise<RemovedServer> {
+    return this.#inTurn((engine) => engine.remove(serverId, options));
   }
 
-  activate(serverId: string | null): Promise<ActiveServerChange> {
-    return this.#inTurn((engine) => engine.activate(serverId));
+  activate(serverId: string | null, options?: ChangeOptions): Promise<ActiveServerChange> {
+    return this.#inTurn((engine) => engine.activate(serverId, options));
   }
 
   apply(declared: readonly ProfileInput[]): Promise<void> {

@@ -3,6 +3,7 @@ import type { Clock } from "../contracts/clock.ts";
 import type { Connection, ConnectionStats } from "../contracts/connection.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { ServerStatus } from "../contracts/pool.ts";
+import type { EnabledOverride } from "../contracts/profile-store.ts";
 import type { HealthState, ServerView } from "../contracts/selector.ts";
 import type { ServerOrigin, ServerProfile } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
@@ -45,6 +46,8 @@ export class Server<W extends Wire = Wire> implements ServerView {
   /** Wait for a slot, before the queue of the pool. */
   readonly #awaiting: (() => Promise<void>)[] = [];
   #inFlight = 0;
+  /** A caller's word on whether it takes requests. */
+  override: EnabledOverride | undefined;
   attemptsTotal = 0;
   attemptsFailed = 0;
 
@@ -195,6 +198,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
       profile: Object.fromEntries(Object.entries(this.#profile).filter(([field]) => !secret.has(field))),
       origin: this.origin,
       enabled: this.enabled,
+      ...(this.override && { override: this.override }),
       priority: this.priority,
       group: this.group,
       health: this.record.snapshot(),

@@ -85,6 +85,7 @@ test("principals see the pools and tools of their scopes, and call no others", a
   const alice = createToken();
   await using davpool = await start({
     pools: { files: mcp(files), secret: mcp(secret) },
+    gateway: { pools: { files: { trustHints: true } } },
     identity: {
       tokens: [{ principal: "alice", hash: alice.hash, scopes: ["readers"] }],
       scopes: { readers: { pools: ["files"], readOnly: true } },
@@ -97,6 +98,60 @@ test("principals see the pools and tools of their scopes, and call no others", a
     await expect(client.callTool({ name, arguments: {} })).rejects.toMatchObject({ code: -32_602 });
   expect(secret.calls).toHaveLength(0);
   expect(files.calls).toHaveLength(1);
+});
+
+test("whoever may only read has no tool of servers whose hints nobody trusts", async () => {
+  await using liar = await createMcpServer({
+    transport: "http",
+    name: "liar",
+    tools: [{ name: "purge", ...readOnly }],
+  });
+  const rita = createToken();
+  await using davpool = await start({
+    pools: { liar: mcp(liar) },
+    identity: {
+      tokens: [{ principal: "rita", hash: rita.hash, scopes: ["readers"] }],
+      scopes: { readers: { readOnly: true } },
+    },
+  });
+  const client = await davpool.connect("newer", { authorization: `Bearer ${rita.token}` });
+  expect((await client.listTools()).tools).toEqual([]);
+  await expect(client.callTool({ name: "purge", arguments: {} })).rejects.toMatchObject({ code: -32_602 });
+  expect(liar.calls).toHaveLength(0);
+});
+
+test("a scope that names tools opens no resources, templates, prompts or pools beside them", async () => {
+  await using server = await createMcpServer({ transport: "http", name: "docs", tools: [{ name: "read" }] });
+  const tokens = { tools: createToken(), some: createToken() };
+  await using davpool = await start({
+    pools: { docs: mcp(server) },
+    gateway: { namespace: "always" },
+    identity: {
+      tokens: [
+        { principal: "tom", hash: tokens.tools.hash, scopes: ["tools"] },
+        { principal: "sam", hash: tokens.some.hash, scopes: ["some"] },
+      ],
+      scopes: {
+        tools: { tools: ["docs__read"] },
+        some: { resources: ["docs+file:///a*"], prompts: ["docs__greet"] },
+      },
+    },
+  });
+  const tom = await davpool.connect("newer", { authorization: `Bearer ${tokens.tools.token}` });
+  expect((await tom.listTools()).tools.map(({ name }) => name)).toEqual(["docs__read"]);
+  expect((await tom.listResources()).resources).toEqual([]);
+  expect((await tom.listResourceTemplates()).resourceTemplates).toEqual([]);
+  expect((await tom.listPrompts()).prompts).toEqual([]);
+  for (const uri of ["docs+file:///a.txt", "davpool://pools/docs"])
+    await expect(tom.readResource({ uri })).rejects.toThrow(/There is no resource/);
+  await expect(tom.getPrompt({ name: "docs__greet" })).rejects.toThrow(/There is no prompt/);
+
+  const sam = await davpool.connect("newer", { authorization: `Bearer ${tokens.some.token}` });
+  expect((await sam.listTools()).tools).toEqual([]);
+  expect((await sam.listPrompts()).prompts.map(({ name }) => name)).toEqual(["docs__greet"]);
+  expect((await sam.readResource({ uri: "docs+file:///a.txt" })).contents).toHaveLength(1);
+  for (const uri of ["docs+file:///b.txt", "docs+file:///a/../b.txt", "docs+file:///a/%2e%2E/b.txt"])
+    await expect(sam.readResource({ uri })).rejects.toThrow(/There is no resource/);
 });
 
 test("a WebDAV pool beside them keeps its tools' names", async () => {

@@ -113,6 +113,7 @@ export class Gateway implements Disposable {
           prefix: alone ? undefined : name,
           addresses: alone ? unchanged : prefixed(name, schemes),
           tools: section?.pools?.[name]?.tools ?? {},
+          trustHints: section?.pools?.[name]?.trustHints ?? false,
         },
       ]),
     );
@@ -138,17 +139,23 @@ export class Gateway implements Disposable {
   }
 
   prompts(access: Access): readonly Listed[] {
-    return [...this.#known().prompts.values()].flatMap(({ upstream, definition }) =>
-      access.allowsPool(upstream.name) ? [definition] : [],
+    return [...this.#known().prompts].flatMap(([name, { upstream, definition }]) =>
+      access.allowsPrompt(name, upstream.name) ? [definition] : [],
     );
   }
 
   resources(access: Access): readonly Listed[] {
-    return this.#visible(access).flatMap(([upstream, appearance]) => resourcesOf(upstream, appearance));
+    return this.#visible(access).flatMap(([upstream, appearance]) =>
+      resourcesOf(upstream, appearance).filter(({ uri }) => access.allowsResource(String(uri), upstream.name)),
+    );
   }
 
   templates(access: Access): readonly Listed[] {
-    return this.#visible(access).flatMap(([upstream, appearance]) => templatesOf(upstream, appearance));
+    return this.#visible(access).flatMap(([upstream, appearance]) =>
+      templatesOf(upstream, appearance).filter(({ uriTemplate }) =>
+        access.allowsTemplate(String(uriTemplate), upstream.name),
+      ),
+    );
   }
 
   /** The tool of this name, also if its servers have come up only just now. */
@@ -285,7 +292,7 @@ export class Gateway implements Disposable {
     const { upstream, original, field } =
       reference.type === "ref/prompt"
         ? { ...(await this.#findPrompt(String(reference.name), access)), field: "name" }
-        : { ...this.#resource(String(reference.uri), access), field: "uri" };
+        : { ...this.#resource(String(reference.uri), access, "Template"), field: "uri" };
     const request = { ...params, ref: { ...reference, [field]: original } };
     return forward(upstream, { method: "completion/complete", params: request }, call, this.#suspended);
   }
@@ -356,7 +363,7 @@ export class Gateway implements Disposable {
   async #findPrompt(name: string, access: Access): Promise<Offer> {
     if (!this.#known().prompts.has(name) && this.#incomplete) await this.#look();
     const prompt = this.#known().prompts.get(name);
-    if (prompt && access.allowsPool(prompt.upstream.name)) return prompt;
+    if (prompt && access.allowsPrompt(name, prompt.upstream.name)) return prompt;
     const names = this.prompts(access).map((entry) => String(entry["name"]));
     throw (
       this.missing(name, access) ??
@@ -367,16 +374,21 @@ export class Gateway implements Disposable {
     );
   }
 
-  #resolve(uri: string, access: Access): { readonly upstream: Upstream; readonly original: string } | undefined {
+  /** @param kind of a template it counts whether some address that comes out of it is there for the caller. */
+  #resolve(
+    uri: string,
+    access: Access,
+    kind: "Resource" | "Template" = "Resource",
+  ): { readonly upstream: Upstream; readonly original: string } | undefined {
     for (const [upstream, { addresses }] of this.#visible(access)) {
       const original = addresses.original(uri);
-      if (original !== undefined) return { upstream, original };
+      if (original !== undefined && access[`allows${kind}`](uri, upstream.name)) return { upstream, original };
     }
     return undefined;
   }
 
-  #resource(uri: string, access: Access) {
-    const found = this.#resolve(uri, access);
+  #resource(uri: string, access: Access, kind?: "Template") {
+    const found = this.#resolve(uri, access, kind);
     if (!found)
       throw new ProtocolError(
         ProtocolErrorCode.InvalidParams,

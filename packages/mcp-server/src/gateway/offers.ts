@@ -19,6 +19,8 @@ export interface ToolOffer extends Offer {
   readonly name: string;
   /** What all servers that have it promise. */
   readonly annotations: ToolAnnotations | undefined;
+  /** They promise that it changes nothing, and the configuration trusts them in that. */
+  readonly reads: boolean;
   /** Arguments that are repeated in headers. */
   readonly mirrored: readonly MirroredParameter[];
 }
@@ -29,12 +31,14 @@ export interface Appearance {
   readonly prefix: string | undefined;
   readonly addresses: Addresses;
   readonly tools: ToolFilter;
+  /** What servers promise of their tools decides who may use them. */
+  readonly trustHints: boolean;
 }
 
 /** The tools of a pool, by the names that clients know. */
 export function toolOffers(
   upstream: Upstream,
-  { prefix, tools: settings }: Appearance,
+  { prefix, tools: settings, trustHints }: Appearance,
   names: Names,
 ): readonly ToolOffer[] {
   const wanted = filterOf(settings);
@@ -46,6 +50,7 @@ export function toolOffers(
     const { execution: _tasks, ...rest } = entry;
     const description = own(settings.descriptions, original);
     const holders = upstream.holders("tools", original);
+    const annotations = promisedByAll(holders?.descriptions.values() ?? []);
     return [
       {
         upstream,
@@ -53,7 +58,8 @@ export function toolOffers(
         name,
         definition: { ...rest, name, ...(description !== undefined && { description }) },
         mirrored: mirroredParameters(entry["inputSchema"]),
-        annotations: promisedByAll(holders?.descriptions.values() ?? []),
+        annotations,
+        reads: trustHints && annotations?.readOnlyHint === true,
       },
     ];
   });

@@ -23,7 +23,19 @@ const tools = Type.Object(
   { ...closed, description: "Which of the pool's tools clients see, and how." },
 );
 
-const pool = Type.Object({ tools: Type.Optional(tools) }, closed);
+const pool = Type.Object(
+  {
+    tools: Type.Optional(tools),
+    trustHints: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          "Believe these servers that a tool with readOnlyHint changes nothing: whoever may only read may then use it. Without it they have none of the pool's tools.",
+      }),
+    ),
+  },
+  closed,
+);
 
 const gateway = Type.Object(
   {

@@ -228,6 +228,63 @@ describe("identity", () => {
     await other.close();
   });
 
+  test("nobody manages servers without a scope that says so", async () => {
+    await using dav = await createWebDavServer();
+    const [admin, member] = [createToken(), createToken()];
+    await using server = await startHttpServer({
+      ...poolOf(dav),
+      identity: {
+        tokens: [
+          { principal: "ada", hash: admin.hash, scopes: ["admin"] },
+          { principal: "mel", hash: member.hash, scopes: ["all"] },
+        ],
+        scopes: { admin: { manage: true }, all: {} },
+      },
+    });
+    const management = ["dav_add_server", "dav_remove_server", "dav_set_active_server", "dav_update_server"];
+    const managing = async (client: Awaited<ReturnType<typeof server.connect>>) =>
+      (await client.listTools()).tools.map(({ name }) => name).filter((name) => management.includes(name));
+    const mel = await server.connect("newer", as(member));
+    expect(await managing(mel)).toEqual([]);
+    const disable = { serverId: "s1", enabled: false };
+    await expect(mel.callTool({ name: "dav_update_server", arguments: disable })).rejects.toThrow(/There is no tool/);
+    const ada = await server.connect("newer", as(admin));
+    expect((await managing(ada)).toSorted()).toEqual(management);
+    const disabled = await ada.callTool({ name: "dav_update_server", arguments: disable });
+    expect(disabled.structuredContent).toMatchObject({
+      message:
+        "Changed enabled. The configuration says otherwise; this stays in force, also after a restart, until it is changed back",
+      server: { enabled: false, override: { enabled: false, by: "ada" } },
+    });
+    expect(server.lines).toContainEqual(
+      expect.objectContaining({
+        message: "ada changed the servers of the pool: update s1.",
+        fields: expect.objectContaining({
+          principal: "ada",
+          from: { enabled: true },
+          to: { enabled: false },
+        }) as object,
+      }),
+    );
+    await mel.close();
+    await ada.close();
+  });
+
+  test("without scopes everybody with a token may do everything but manage servers", async () => {
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({
+      ...poolOf(dav),
+      identity: { tokens: [{ principal: "gus", hash: reader.hash }] },
+    });
+    const gus = await server.connect("newer", as(reader));
+    expect((await gus.listTools()).tools.map(({ name }) => name)).toEqual([
+      "dav_list_servers",
+      "dav_pool_stats",
+      "dav_request",
+    ]);
+    await gus.close();
+  });
+
   test("a stream ends with the token that it was opened with", async () => {
     const guest = createToken();
     const expires = "2026-01-01T00:10:00Z";

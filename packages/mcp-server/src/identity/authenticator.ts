@@ -1,5 +1,5 @@
 import type { Clock, Log } from "@davpool/core";
-import { accessOf, fullAccess } from "./access.ts";
+import { accessOf, memberAccess } from "./access.ts";
 import { bearerToken } from "./bearer.ts";
 import { clientKey } from "./client-address.ts";
 import { Denials, REFUSALS, type Denial, type Refusal } from "./denial.ts";
@@ -100,7 +100,7 @@ export class Authenticator {
     const grants = scopes.flatMap((scope) => map?.get(scope) ?? []);
     const principal: Principal = {
       name,
-      access: map ? accessOf(grants) : fullAccess,
+      access: map ? accessOf(grants) : memberAccess,
       ...(expiresAt !== undefined && { expiresAt }),
     };
     if (required.some((scope) => !scopes.includes(scope))) return { principal, lacking: required };

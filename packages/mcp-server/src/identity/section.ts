@@ -129,10 +129,12 @@ const oauth = Type.Object(
   { ...closed, description: "Tokens of an authorization server (OAuth 2.1): JWTs, checked with its public keys." },
 );
 
+const DEFAULT_OPEN = "Default: all; none where tools, resources or prompts names others.";
+
 const grant = Type.Object(
   {
     pools: Type.Optional(
-      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "Pools it opens. Default: all." }),
+      Type.Array(Type.String({ minLength: 1 }), { minItems: 1, description: "Pools it is about. Default: all." }),
     ),
     tools: Type.Optional(
       Type.Array(
@@ -140,11 +142,34 @@ const grant = Type.Object(
           pattern: "^(\\*|[A-Za-z0-9_-]+\\*?)$",
           expects: 'a tool\'s name as clients see it, or the beginning of names and a *, such as "dav_list*"',
         }),
-        { minItems: 1, description: "Tools it allows: whole names, or beginnings with a * at the end. Default: all." },
+        {
+          description: `Tools it allows: whole names, or beginnings with a * at the end. ${DEFAULT_OPEN}`,
+        },
       ),
     ),
+    resources: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: `Resources it opens: whole addresses as clients see them, or beginnings with a * at the end. ${DEFAULT_OPEN}`,
+      }),
+    ),
+    prompts: Type.Optional(
+      Type.Array(Type.String({ minLength: 1 }), {
+        description: `Prompts it opens: whole names, or beginnings with a * at the end. ${DEFAULT_OPEN}`,
+      }),
+    ),
     readOnly: Type.Optional(
-      Type.Boolean({ default: false, description: "Only what changes nothing: reading tools, safe methods." }),
+      Type.Boolean({
+        default: false,
+        description:
+          "Only what changes nothing: safe methods, reading tools of davpool, and those of MCP servers whose hints gateway.pools.<pool>.trustHints trusts.",
+      }),
+    ),
+    manage: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description:
+          "Adding, changing, removing and activating servers of its pools, whatever tools and readOnly say. Nobody may without it.",
+      }),
     ),
   },
   { ...closed, description: "What a scope allows." },
@@ -176,7 +201,7 @@ export const identitySection = Type.Object(
         minProperties: 1,
         expectsKeys: SCOPE_EXPECTS,
         description:
-          "What each scope allows; a principal may do what any of its scopes allows. Default: everybody with a token may do everything.",
+          "What each scope allows; a principal may do what any of its scopes allows. Default: everybody with a token may do everything but manage servers.",
       }),
     ),
     rateLimit: Type.Optional(

@@ -8,7 +8,7 @@ export interface IdentitySettings {
   /** Static tokens, by the hex digest of their hash. */
   readonly tokens: ReadonlyMap<string, StaticToken>;
   readonly oauth: OAuthSettings | undefined;
-  /** Undefined: everybody may do everything. */
+  /** Undefined: everybody may do everything but manage servers. */
   readonly scopes: ReadonlyMap<string, Grant> | undefined;
   /** Undefined: no limit. */
   readonly rateLimit: RateLimit | undefined;

@@ -6,11 +6,11 @@ import { defineTool, type Tool } from "./tool.ts";
 
 /** Fields that a tool may set: literal values only, so that nobody can make davpool read a file or run a command. */
 const fields = {
-  username: Type.String({ description: "With password: Basic authentication." }),
-  password: Type.String({ description: "Stored encrypted; never shown again." }),
-  token: Type.String({ description: "Bearer token, instead of username and password." }),
+  username: Type.String({ maxLength: 1_024, description: "With password: Basic authentication." }),
+  password: Type.String({ maxLength: 4_096, description: "Stored encrypted; never shown again." }),
+  token: Type.String({ maxLength: 16_384, description: "Bearer token, instead of username and password." }),
   priority: Type.Integer({ minimum: 1, description: "Tier; 1 is the highest." }),
-  group: Type.String({ minLength: 1, description: "Name that addresses several servers together." }),
+  group: Type.String({ minLength: 1, maxLength: 128, description: "Name that addresses several servers together." }),
   maxConnections: Type.Integer({ minimum: 1, maximum: 10_000, description: "Requests at one time." }),
   timeout: Type.Integer({ minimum: 1, description: "Milliseconds one attempt may take." }),
   retryAttempts: Type.Integer({ minimum: 0, maximum: 100, description: "Further attempts of a call." }),
@@ -20,7 +20,11 @@ const fields = {
 const optional = Object.fromEntries(Object.entries(fields).map(([name, schema]) => [name, Type.Optional(schema)])) as {
   [K in keyof typeof fields]: ReturnType<typeof Type.Optional<(typeof fields)[K]>>;
 };
-const url = Type.String({ minLength: 1, description: "http: or https: address of a WebDAV collection." });
+const url = Type.String({
+  minLength: 1,
+  maxLength: 2_048,
+  description: "http: or https: address of a WebDAV collection.",
+});
 
 const success = Type.Literal(true);
 
@@ -28,6 +32,7 @@ const success = Type.Literal(true);
 export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
   return [
     defineTool({
+      manages: true,
       name: `${prefix}dav_add_server`,
       pool: pool.name,
       title: "Add a WebDAV server",
@@ -44,31 +49,42 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
         poolSize: Type.Integer({ description: "Servers in the pool now." }),
       }),
       annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
-      async run(input) {
-        const { serverId } = await pool.add(input as ProfileInput);
+      async run(input, { caller }) {
+        const { serverId } = await pool.add(input as ProfileInput, { caller });
         return { value: { success: true, serverId, message: "Server profile added", poolSize: pool.list().length } };
       },
     }),
     defineTool({
+      manages: true,
       name: `${prefix}dav_update_server`,
       pool: pool.name,
       title: "Change a WebDAV server",
       description:
-        "Changes a server that was added by a tool, or enables and disables any server. Fields that are not given stay as they are. Requests in flight are not disturbed.",
+        "Changes a server that was added by a tool, or enables and disables any server. Fields that are not given stay as they are, except that a url of another origin drops the stored credentials. Requests in flight are not disturbed.",
       input: Type.Object(
         { serverId: serverIdInput("The server to change."), url: Type.Optional(url), ...optional },
         { additionalProperties: false },
       ),
       output: Type.Object({ success, serverId: Type.String(), message: Type.String(), server: serverShape }),
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: true, openWorldHint: true },
-      async run({ serverId, ...changes }) {
-        const status = await pool.update(serverId, changes);
+      async run({ serverId, ...changes }, { caller }) {
+        const status = await pool.update(serverId, changes, { caller });
+        const { droppedSecrets: dropped, override } = status;
         const names = Object.keys(changes);
-        const message = names.length === 0 ? "Nothing to change" : `Changed ${names.join(", ")}`;
+        const message = [
+          names.length === 0 ? "Nothing to change" : `Changed ${names.join(", ")}`,
+          dropped.length > 0 &&
+            `The server has another origin now, so its ${dropped.join(" and ")} were dropped; give them again if it needs them`,
+          override &&
+            "The configuration says otherwise; this stays in force, also after a restart, until it is changed back",
+        ]
+          .filter(Boolean)
+          .join(". ");
         return { value: { success: true, serverId, message, server: serverView(status, true) } };
       },
     }),
     defineTool({
+      manages: true,
       name: `${prefix}dav_remove_server`,
       pool: pool.name,
       title: "Remove a WebDAV server",
@@ -85,8 +101,8 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
         ),
       }),
       annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: false },
-      async run({ serverId }) {
-        const { wasActive, preferredServerId, lost } = await pool.remove(serverId);
+      async run({ serverId }, { caller }) {
+        const { wasActive, preferredServerId, lost } = await pool.remove(serverId, { caller });
         const lostLocks = lockTokens(lost);
         const next = preferredServerId ?? "none, as there is no server left";
         return {
@@ -103,6 +119,7 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
       },
     }),
     defineTool({
+      manages: true,
       name: `${prefix}dav_set_active_server`,
       pool: pool.name,
       title: "Choose the active WebDAV server",
@@ -123,8 +140,8 @@ export function manageServerTools(pool: Pool, prefix: string): readonly Tool[] {
         activeServerId: Type.Union([Type.String(), Type.Null()]),
       }),
       annotations: { readOnlyHint: false, destructiveHint: false, idempotentHint: true, openWorldHint: false },
-      async run({ serverId }) {
-        const change = await pool.activate(serverId);
+      async run({ serverId }, { caller }) {
+        const change = await pool.activate(serverId, { caller });
         return {
           value: {
             success: true,

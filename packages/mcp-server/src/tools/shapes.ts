@@ -2,7 +2,7 @@ import { Type } from "typebox";
 import type { ServerStatus } from "@davpool/core";
 
 /** Shapes that several tools share: seed fields, units and names. */
-export const serverIdInput = (description: string) => Type.String({ minLength: 1, description });
+export const serverIdInput = (description: string) => Type.String({ minLength: 1, maxLength: 128, description });
 
 const connectionsShape = Type.Object({
   active: Type.Integer({ description: "Sockets that carry a request now." }),
@@ -25,6 +25,12 @@ export const serverShape = Type.Object({
   priority: Type.Integer({ description: "1 is the highest." }),
   group: Type.Optional(Type.String()),
   enabled: Type.Boolean(),
+  override: Type.Optional(
+    Type.Object(
+      { enabled: Type.Boolean(), by: Type.Optional(Type.String()), at: Type.String({ format: "date-time" }) },
+      { description: "Present where a caller enabled or disabled a declared server against the configuration." },
+    ),
+  ),
   origin: Type.Enum(["declared", "added"], {
     description: "declared: by the operator, cannot be removed here. added: by a tool.",
   }),
@@ -36,13 +42,14 @@ export { connectionsShape };
 
 /** A server as the tools show it. */
 export function serverView(status: ServerStatus, includeHealth: boolean): Record<string, unknown> {
-  const { serverId, profile, priority, group, enabled, origin, health, connections } = status;
+  const { serverId, profile, priority, group, enabled, override, origin, health, connections } = status;
   return {
     serverId,
     ...(typeof profile.url === "string" && { url: withoutUserInfo(profile.url) }),
     priority,
     ...(group !== undefined && { group }),
     enabled,
+    ...(override && { override }),
     origin,
     ...(includeHealth && { health, connections }),
   };

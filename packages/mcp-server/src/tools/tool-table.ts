@@ -2,7 +2,7 @@ import { DavpoolError } from "@davpool/core";
 import type { Extension, ExtensionTool } from "../extension.ts";
 import type { Gateway } from "../gateway/gateway.ts";
 import type { ToolOffer } from "../gateway/offers.ts";
-import { fullAccess, refusal, type Access } from "../identity/access.ts";
+import { refusal, type Access } from "../identity/access.ts";
 import { mirroredParameters, type MirroredParameter } from "../mirrored-parameters.ts";
 import type { Tool } from "./tool.ts";
 
@@ -30,7 +30,7 @@ export class ToolTable {
   readonly #mirrored: ReadonlyMap<string, readonly MirroredParameter[]>;
   #tools: ReadonlyMap<string, Tool> = new Map();
   #lists = new WeakMap<Access, ToolList>();
-  #text: { readonly list: ToolList; readonly json: string } | undefined;
+  readonly #texts = new WeakMap<ToolList, string>();
 
   constructor(gateway: Gateway, extension: Extension | undefined) {
     const tools = extension?.tools ?? [];
@@ -67,7 +67,7 @@ export class ToolTable {
 
   /** A tool of the extension, where it is there for the caller: what is not a pool's is for those who may do everything. */
   ofExtension(name: string, access: Access): ExtensionTool | undefined {
-    return access === fullAccess ? this.#extensionTools.get(name) : undefined;
+    return access.unlimited ? this.#extensionTools.get(name) : undefined;
   }
 
   /** A tool of another server, for whoever it is there. */
@@ -88,7 +88,7 @@ export class ToolTable {
 
   /** The arguments of a tool that clients repeat in headers; tools of the pools have none. */
   mirrored(name: string, access: Access): readonly MirroredParameter[] {
-    const own = access === fullAccess ? this.#mirrored.get(name) : undefined;
+    const own = access.unlimited ? this.#mirrored.get(name) : undefined;
     return own ?? this.#gateway.tools.get(name)?.mirrored ?? [];
   }
 
@@ -99,15 +99,15 @@ export class ToolTable {
   }
 
   /**
-   * The list as JSON, as the protocols of 2025 have it; undefined while servers have not said yet what they offer. That
-   * for those who may do everything is kept.
+   * The list as JSON, as the protocols of 2025 have it; undefined while servers have not said yet what they offer. It
+   * is kept for as long as the list.
    */
   listText(access: Access): string | undefined {
     if (!this.#gateway.ready) return undefined;
     const list = this.list(access);
-    if (access !== fullAccess) return JSON.stringify(list);
-    if (this.#text?.list !== list) this.#text = { list, json: JSON.stringify(list) };
-    return this.#text.json;
+    let text = this.#texts.get(list);
+    if (text === undefined) this.#texts.set(list, (text = JSON.stringify(list)));
+    return text;
   }
 
   names(access: Access): readonly unknown[] {
@@ -123,15 +123,15 @@ export class ToolTable {
     const theirs = [...this.#gateway.tools.values()].filter(
       (offer) => !this.#isOwn(offer.name) && refusal(access, useOfOffer(offer)) === undefined,
     );
-    const more = access === fullAccess ? this.#extensionTools.values() : [];
+    const more = access.unlimited ? this.#extensionTools.values() : [];
     return [...mine, ...theirs, ...more];
   }
 }
 
-function useOfTool({ name, pool, mayRead }: Tool) {
-  return { tool: name, pool, safe: mayRead };
+function useOfTool({ name, pool, mayRead, manages }: Tool) {
+  return { tool: name, pool, safe: mayRead, manages };
 }
 
-function useOfOffer({ name, upstream, annotations }: ToolOffer) {
-  return { tool: name, pool: upstream.name, safe: annotations?.readOnlyHint === true };
+function useOfOffer({ name, upstream, reads }: ToolOffer) {
+  return { tool: name, pool: upstream.name, safe: reads };
 }

@@ -21,6 +21,8 @@ export interface Tool {
   readonly pool: string;
   /** Some calls of it change nothing, so whoever may only read has a use for it. */
   readonly mayRead: boolean;
+  /** It changes the servers of the pool, for which a grant of its own is needed. */
+  readonly manages: boolean;
   readonly definition: ToolDefinition;
   /** @throws DavpoolError for bad arguments, for what the caller may not do, and for what the pool refuses. */
   run(written: unknown, call: ToolCall): Promise<ToolAnswer>;
@@ -48,6 +50,8 @@ export interface ToolDefinition {
 }
 
 export interface ToolSource<S extends TObject> {
+  /** Default: false. */
+  readonly manages?: boolean;
   readonly name: string;
   readonly pool: string;
   readonly title: string;
@@ -78,12 +82,13 @@ export class AccessDeniedError extends DavpoolError {
 
 /** Makes a tool that checks its arguments and fills in their defaults before it runs. */
 export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
-  const { name, pool, title, description, input, output, annotations } = source;
+  const { name, pool, title, description, input, output, annotations, manages = false } = source;
   const check = validator(input);
   return {
     name,
     pool,
     mayRead: annotations.readOnlyHint || source.safe !== undefined,
+    manages,
     definition: { name, title, description, inputSchema: plain(input), outputSchema: plain(output), annotations },
     run: async (written, call) => {
       // Defaults are filled in, and only at the top.
@@ -92,7 +97,7 @@ export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
       if (issues.length > 0) throw new InvalidArgumentsError(name, issues);
       const parameters = checked as Static<S>;
       const safe = source.safe?.(parameters) ?? annotations.readOnlyHint;
-      const refused = refusal(call.access, { tool: name, pool, safe });
+      const refused = refusal(call.access, { tool: name, pool, safe, manages });
       if (refused !== undefined) throw new AccessDeniedError(name, refused);
       return source.run(parameters, call);
     },

@@ -1,4 +1,4 @@
-import type { PolicyCall, PolicyResult } from "@davpool/core";
+import { describeError, isDavpoolError, type PolicyCall, type PolicyResult, type ServersChange } from "@davpool/core";
 
 /** How much of a tool's arguments is told. */
 export type ArgumentDetail = "none" | "names" | "values";
@@ -36,6 +36,33 @@ export function auditLine(call: PolicyCall, result: PolicyResult, at: Date, deta
     if (written !== undefined && written.length <= LONGEST_LINE) return written;
   }
   return facts(undefined);
+}
+
+/**
+ * A change of a pool's servers as a line of JSON, its end included. Where values make it too long, they are left out.
+ * @param failure what the change failed with; undefined where it was made.
+ */
+export function changeLine(change: ServersChange, failure: unknown, at: Date): string {
+  const { pool, action, serverId, caller, from, to } = change;
+  const facts = (values: object) =>
+    line({
+      time: at.toISOString(),
+      pool,
+      operation: `servers/${action}`,
+      server: short(serverId),
+      principal: short(caller.principal),
+      session: short(caller.session),
+      ...values,
+      ...changeOutcome(failure),
+    });
+  const whole = facts({ from, to });
+  return whole.length <= LONGEST_LINE ? whole : facts({ fields: Object.keys(to).slice(0, 50) });
+}
+
+function changeOutcome(failure: unknown): Record<string, unknown> {
+  if (failure === undefined) return { outcome: "ok" };
+  const code = isDavpoolError(failure) ? failure.code : "INTERNAL";
+  return { outcome: code === "POLICY_DENIED" ? "denied" : "failed", code, reason: short(describeError(failure)) };
 }
 
 /** A line that stands for those that could not be written. */

@@ -1,4 +1,4 @@
-import { stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ConfigError, resolveConfig, type Pool, type PolicyOptions, type Use } from "@davpool/core";
 import { createMcpServer, createWebDavCluster, createWebDavServer } from "@davpool/testkit";
@@ -14,6 +14,38 @@ const files = (urls: readonly string[], more: object = {}) => ({
   files: { transport: "webdav", servers: urls.map((url, index) => ({ serverId: `s${index + 1}`, url, ...more })) },
 });
 const poolOf = ({ open }: OpenAudited) => open.pools.get("files") as Pool<WebDavWire>;
+
+describe("a change of servers", () => {
+  test("is one line with its principal, and old and new values without secrets", async () => {
+    await using server = await createWebDavServer();
+    await using audited = await openAudited({ pools: files([server.url]) });
+    const pool = poolOf(audited);
+    const caller = { principal: "alice" };
+    await pool.update("s1", { enabled: false }, { caller });
+    await pool.update("s1", { password: "s3cret" }, { caller }).catch(() => undefined);
+    const lines = await audited.written();
+    const common = { time: "2026-01-01T00:00:00.000Z", pool: "files", operation: "servers/update", server: "s1" };
+    expect(lines).toMatchObject([
+      { ...common, ...caller, from: { enabled: true }, to: { enabled: false }, outcome: "ok" },
+      { ...common, ...caller, to: { password: "[secret]" }, outcome: "failed", code: "SERVER_DECLARED" },
+    ]);
+    expect(JSON.stringify(lines)).not.toContain("s3cret");
+  });
+
+  test("is refused while a required audit log cannot be written", async () => {
+    await using server = await createWebDavServer();
+    await using audited = await openAudited({ pools: files([server.url]), options: { required: true } });
+    const file = join(audited.folder, "audit.jsonl");
+    await rm(file);
+    await mkdir(file);
+    const pool = poolOf(audited);
+    await pool.update("s1", { weight: 2 }).catch(() => undefined);
+    await audited.logged("not written");
+    await expect(pool.update("s1", { enabled: false })).rejects.toMatchObject({ code: "POLICY_DENIED" });
+    expect(pool.list()).toMatchObject([{ serverId: "s1", enabled: true }]);
+    await rm(file, { recursive: true });
+  });
+});
 
 describe("a call", () => {
   test("of a WebDAV pool is one line that says who asked for what, where, and how it ended", async () => {

@@ -1,6 +1,14 @@
-import { ConfigError, describeError, type Clock, type Policy, type PolicyCall, type PolicyResult } from "@davpool/core";
+import {
+  ConfigError,
+  describeError,
+  type Clock,
+  type Policy,
+  type PolicyCall,
+  type PolicyResult,
+  type ServersChange,
+} from "@davpool/core";
 import type { AuditFile } from "./audit-file.ts";
-import { auditLine, type ArgumentDetail } from "./audit-line.ts";
+import { auditLine, changeLine, type ArgumentDetail } from "./audit-line.ts";
 
 export interface AuditPolicyInit {
   readonly pool: string;
@@ -34,6 +42,14 @@ export class AuditPolicy implements Policy, AsyncDisposable {
   }
 
   before(): { readonly deny: string } | undefined {
+    return this.#denial();
+  }
+
+  beforeChange(): { readonly deny: string } | undefined {
+    return this.#denial();
+  }
+
+  #denial(): { readonly deny: string } | undefined {
     const { required, file, pool } = this.#init;
     if (!required || file.isWell) return undefined;
     // Why it cannot be written is the operator's to know, and in the log.
@@ -43,6 +59,11 @@ export class AuditPolicy implements Policy, AsyncDisposable {
   after(call: PolicyCall, result: PolicyResult): void {
     const { file, clock, detail } = this.#init;
     file.append(auditLine(call, result, clock.wall(), detail));
+  }
+
+  afterChange(change: ServersChange, failure?: unknown): void {
+    const { file, clock } = this.#init;
+    file.append(changeLine(change, failure, clock.wall()));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -27,32 +27,36 @@ export interface EncryptionHeader {
 /** Encrypts and decrypts single values (AES-256-GCM). A value opens only at the place it was sealed for. */
 export interface SecretBox {
   readonly header: EncryptionHeader;
+  /** It was made with the key that seals now, and not with an earlier one. */
+  readonly current: boolean;
   seal(text: string, place: readonly string[]): string;
   /** @returns undefined for a value of another place or key, and for one that was altered. */
   open(sealed: string, place: readonly string[]): string | undefined;
 }
 
-/** Makes boxes out of the operator's secret. Deriving a key is slow on purpose, so the last one is kept. */
+type Cipher = Omit<SecretBox, "header" | "current">;
+
+/** Makes boxes out of the operator's keys. Deriving is slow on purpose, so the last box is kept. */
 export class Keyring {
-  readonly #secret: string;
+  readonly #keys: readonly [string, ...string[]];
   #last: { readonly id: string; readonly box: Promise<SecretBox | undefined> } | undefined;
 
-  /** @param secret `DAVPOOL_SECRET_KEY`. */
-  constructor(secret: string) {
-    this.#secret = secret;
+  /** @param keys the first one seals, all of them open. */
+  constructor(keys: readonly [string, ...string[]]) {
+    this.#keys = keys;
   }
 
-  /** A box for a file that has no encrypted values yet. */
+  /** A box for a file that has no encrypted values yet, or is sealed anew. */
   async create(): Promise<SecretBox> {
     const salt = randomBytes(16).toString("base64url");
-    const { seal, open } = await this.#derive({ ...COST, salt });
+    const { seal, open } = await derived(this.#keys[0], { ...COST, salt });
     const header: EncryptionHeader = { kdf: "scrypt", salt, ...COST, check: seal("", CHECK_PLACE) };
-    const box = { header, seal, open };
+    const box = { header, current: true, seal, open };
     this.#last = { id: identity(header), box: Promise.resolve(box) };
     return box;
   }
 
-  /** The box of a file. @returns undefined when the file was encrypted with another secret. */
+  /** The box of a file. @returns undefined when the file was encrypted with none of the keys. */
   unlock(header: EncryptionHeader): Promise<SecretBox | undefined> {
     const id = identity(header);
     if (this.#last?.id !== id) this.#last = { id, box: this.#unlock(header) };
@@ -60,14 +64,17 @@ export class Keyring {
   }
 
   async #unlock(header: EncryptionHeader): Promise<SecretBox | undefined> {
-    const { seal, open } = await this.#derive(header);
-    return open(header.check, CHECK_PLACE) === undefined ? undefined : { header, seal, open };
+    for (const key of this.#keys) {
+      const { seal, open } = await derived(key, header);
+      if (open(header.check, CHECK_PLACE) !== undefined) return { header, current: key === this.#keys[0], seal, open };
+    }
+    return undefined;
   }
+}
 
-  async #derive({ salt, N, r, p }: Omit<EncryptionHeader, "kdf" | "check">): Promise<Omit<SecretBox, "header">> {
-    const key = await derive(this.#secret, Buffer.from(salt, "base64url"), 32, { N, r, p, maxmem: 2 * MAX_MEMORY });
-    return { seal: (text, place) => seal(key, text, place), open: (sealed, place) => open(key, sealed, place) };
-  }
+async function derived(secret: string, { salt, N, r, p }: Omit<EncryptionHeader, "kdf" | "check">): Promise<Cipher> {
+  const key = await derive(secret, Buffer.from(salt, "base64url"), 32, { N, r, p, maxmem: 2 * MAX_MEMORY });
+  return { seal: (text, place) => seal(key, text, place), open: (sealed, place) => open(key, sealed, place) };
 }
 
 /** Reads a header from a file, which anybody may have written. @throws FormatError */

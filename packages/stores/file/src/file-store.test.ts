@@ -1,13 +1,25 @@
 import { StoreError, createManualClock, systemClock, type LogFields, type StoredState } from "@davpool/core";
 import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { lstat, mkdir, mkdtemp, readFile, readdir, rm, stat, symlink, writeFile } from "node:fs/promises";
+import {
+  lstat,
+  mkdir,
+  mkdtemp,
+  readFile,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  writeFile as writeWithMode,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { FileStore, type FileStoreInit } from "./file-store.ts";
+import { rekey } from "./rekey.ts";
 
-const SECRET_KEY = "k3yk3yk3yk3yk3yk3y";
+const SECRET_KEY = "Zx81-k3y-Zx82-k3y-Zx83-k3y-Zx84-k3y";
+const ANOTHER_KEY = "another-key-of-0123456789-abcdefghij";
 const PASSWORD = "s3cret-pässword";
 const EMPTY: StoredState = { activeServerId: undefined, servers: [] };
 
@@ -25,6 +37,10 @@ beforeEach(async () => {
 });
 
 afterEach(() => rm(folder, { recursive: true }));
+
+/** For its owner alone, as the store writes its own. */
+const writeFile = (path: string, written: string | Uint8Array, options: { mode: number } = { mode: 0o600 }) =>
+  writeWithMode(path, written, options);
 
 function open(init: Partial<FileStoreInit> = {}): FileStore {
   return new FileStore({
@@ -79,7 +95,7 @@ describe("what is written", () => {
       ...adding(server("eu", { password: PASSWORD, token: "t" }))(state),
       activeServerId: "eu",
     }));
-    const sealed = expect.stringMatching(/^v1(\.[\w-]+){3}$/) as string;
+    const sealed = expect.stringMatching(/^v2(\.[\w-]+){3}$/) as string;
     expect(await content()).toEqual({
       version: 1,
       encryption: {
@@ -115,6 +131,20 @@ describe("what is written", () => {
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   });
 
+  test("is reported at the start where others can read it", async () => {
+    await writeFile(file, JSON.stringify({ servers: [] }), { mode: 0o640 });
+    const store = open();
+    await store.load();
+    await store.load();
+    expect(logged).toEqual([
+      {
+        level: "warn",
+        message: `The store file ${file} is open to other users of this machine (mode 640). Run: chmod 600 ${file}`,
+        fields: { file },
+      },
+    ]);
+  });
+
   test("leaves nothing beside the file but its lock", async () => {
     await open().update(adding(server("eu")));
     expect(await names()).toEqual(["servers.json", "servers.json.lock"]);
@@ -128,6 +158,43 @@ describe("what is written", () => {
     expect((await lstat(file)).isSymbolicLink()).toBe(true);
     expect(await readFile(real, "utf8")).toContain("eu.example.com");
     expect(await names()).toContain("real.json.lock");
+  });
+
+  test("goes where a dangling symbolic link leads to, and the link stays one", async () => {
+    const real = join(folder, "mounted", "real.json");
+    await mkdir(dirname(real));
+    await symlink(join("mounted", "real.json"), file);
+    await open().update(adding(server("eu")));
+    expect((await lstat(file)).isSymbolicLink()).toBe(true);
+    expect(await readFile(real, "utf8")).toContain("eu.example.com");
+  });
+
+  test("is not put beside a symbolic link whose folder is not there", async () => {
+    await symlink(join(folder, "unmounted", "real.json"), file);
+    expect((await refusal(open().update(adding(server("eu"))))).code).toBe("STORE_UNWRITABLE");
+    expect((await lstat(file)).isSymbolicLink()).toBe(true);
+  });
+
+  test("keeps its health beside the target of a symbolic link, and finds it there", async () => {
+    await mkdir(join(folder, "mounted"));
+    await symlink(join(folder, "mounted", "real.json"), file);
+    const store = open();
+    await store.update(adding(server("eu")));
+    await store.updateHealth((health) => ({ ...health, counters: { ...health.counters, total: 7 } }));
+    expect((await open().loadHealth()).counters.total).toBe(7);
+  });
+
+  test("keeps which declared servers callers have disabled", async () => {
+    const overrides = { s1: { enabled: false, by: "alice", at: "2026-01-02T03:04:05.000Z" } };
+    await open().update((state) => ({ ...state, overrides }));
+    await open({ pool: "media", primary: false }).update((state) => ({
+      ...state,
+      overrides: { m: { enabled: true, at: "x" } },
+    }));
+    expect((await open().load()).overrides).toEqual(overrides);
+    await open().update(({ overrides: _gone, ...state }) => state);
+    expect((await open().load()).overrides).toBeUndefined();
+    expect((await open({ pool: "media", primary: false }).load()).overrides).toEqual({ m: { enabled: true, at: "x" } });
   });
 
   test("is not changed by a change that throws", async () => {
@@ -274,7 +341,7 @@ describe("encryption", () => {
   test("another key opens nothing and overwrites nothing", async () => {
     await open().update(adding(server("eu", { password: PASSWORD })));
     const before = await text();
-    const store = open({ secretKey: "another key" });
+    const store = open({ secretKey: ANOTHER_KEY });
     for (const error of [await refusal(store.load()), await refusal(store.update(() => EMPTY))]) {
       expect(error).toMatchObject({ code: "STORE_KEY_WRONG", details: { file, serverIds: ["eu"] } });
       expect(error.message).toContain(file);
@@ -287,7 +354,7 @@ describe("encryption", () => {
     await open().update(adding(server("eu", { password: PASSWORD })));
     const before = await text();
     const error = await refusal(
-      open({ pool: "media", primary: false, secretKey: "another key" }).update(adding(server("us", { password: "p" }))),
+      open({ pool: "media", primary: false, secretKey: ANOTHER_KEY }).update(adding(server("us", { password: "p" }))),
     );
     expect(error).toMatchObject({ code: "STORE_KEY_WRONG", details: { serverId: "us" } });
     expect(await text()).toBe(before);
@@ -298,7 +365,7 @@ describe("encryption", () => {
     await store.update(adding(server("eu", { password: PASSWORD })));
     await store.update(() => ({ ...EMPTY, servers: [server("us")] }));
     expect(await content()).not.toHaveProperty("encryption");
-    const next = open({ secretKey: "another key" });
+    const next = open({ secretKey: ANOTHER_KEY });
     await next.update(adding(server("ap", { password: PASSWORD })));
     expect((await next.load()).servers).toEqual([server("us"), server("ap", { password: PASSWORD })]);
   });
@@ -333,6 +400,67 @@ describe("encryption", () => {
     expect((await refusal(open().load())).code).toBe("STORE_KEY_WRONG");
     await writeFile(file, JSON.stringify({ ...rest, pools: { media: { servers } } }));
     expect((await refusal(open({ pool: "media", primary: false }).load())).code).toBe("STORE_KEY_WRONG");
+  });
+
+  test("a secret is not used for another origin than it was saved for, and is for another path", async () => {
+    const secretsOrigin = ({ url }: Readonly<Record<string, unknown>>) => new URL(String(url)).origin;
+    await open({ secretsOrigin }).update(
+      adding(server("eu", { password: PASSWORD }), server("us", { password: "us" })),
+    );
+    const written = await text();
+    await writeFile(
+      file,
+      written
+        .replace("https://eu.example.com", "https://thief.example.com")
+        .replace("us.example.com/dav/", "us.example.com/files/"),
+    );
+    const [eu, us] = (await open({ secretsOrigin }).load()).servers;
+    expect(eu).toMatchObject({ profile: { url: "https://thief.example.com/dav/" }, secrets: {} });
+    expect(us?.secrets).toEqual({ password: "us" });
+    expect(logged).toMatchObject([{ level: "error", fields: { serverId: "eu", field: "password" } }]);
+  });
+
+  test.each([
+    ["x", "has 1 characters, fewer than 32"],
+    ["a".repeat(64), "has only 1 different characters"],
+    ["password-1".repeat(5), "is a shorter text repeated"],
+  ])("the key %o is refused with the command that makes a good one", (secretKey, why) => {
+    expect(() => open({ secretKey })).toThrow(why);
+    expect(() => open({ secretKey })).toThrow("openssl rand -base64 32");
+  });
+
+  test("of several keys all open and the first seals, for every pool in the file", async () => {
+    await open().update(adding(server("eu", { password: PASSWORD })));
+    await open({ pool: "media", primary: false }).update(adding(server("m", { password: "media" })));
+    const both = `${ANOTHER_KEY}, ${SECRET_KEY}`;
+    const rotating = open({ secretKey: both });
+    expect((await rotating.load()).servers[0]?.secrets).toEqual({ password: PASSWORD });
+    await rotating.update(adding(server("us")));
+    expect((await open({ secretKey: ANOTHER_KEY }).load()).servers[0]?.secrets).toEqual({ password: PASSWORD });
+    const media = open({ pool: "media", primary: false, secretKey: ANOTHER_KEY });
+    expect((await media.load()).servers[0]?.secrets).toEqual({ password: "media" });
+    expect((await refusal(open().load())).code).toBe("STORE_KEY_WRONG");
+  });
+
+  test("rekeying encrypts everything with the first key, and refuses where no key fits", async () => {
+    await open().update(adding(server("eu", { password: PASSWORD })));
+    await open({ pool: "media", primary: false }).update(adding(server("m", { password: "media" })));
+    expect((await refusal(rekey({ file, secretKey: ANOTHER_KEY }))).code).toBe("STORE_KEY_WRONG");
+    expect((await refusal(rekey({ file, secretKey: undefined }))).code).toBe("STORE_KEY_MISSING");
+    expect(await rekey({ file, secretKey: `${ANOTHER_KEY},${SECRET_KEY}` })).toBe(true);
+    expect((await open({ secretKey: ANOTHER_KEY }).load()).servers[0]?.secrets).toEqual({ password: PASSWORD });
+    const media = open({ pool: "media", primary: false, secretKey: ANOTHER_KEY });
+    expect((await media.load()).servers[0]?.secrets).toEqual({ password: "media" });
+  });
+
+  test("rekeying a file without secrets, or none, does nothing", async () => {
+    expect(await rekey({ file, secretKey: ANOTHER_KEY })).toBe(false);
+    await open().update(adding(server("eu")));
+    const before = await text();
+    expect(await rekey({ file, secretKey: ANOTHER_KEY })).toBe(false);
+    expect(await text()).toBe(before);
+    await writeFile(file, "{");
+    expect((await refusal(rekey({ file, secretKey: ANOTHER_KEY }))).code).toBe("STORE_CORRUPT");
   });
 
   test("a password written in by hand is taken, warned of once, and encrypted with the next change", async () => {

@@ -7,8 +7,7 @@ import {
   type StoredHealth,
   type StoredState,
 } from "@davpool/core";
-import { realpathSync } from "node:fs";
-import { access, readFile, rename } from "node:fs/promises";
+import { access, readFile, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { makeFolder, removeLeftovers, writeAtomic } from "./atomic-write.ts";
 import { Keyring } from "./cipher.ts";
@@ -16,20 +15,21 @@ import { errorCode, onDisk } from "./disk-error.ts";
 import { FormatError } from "./format-error.ts";
 import { parseDocument, readSection, sectionOf, type JsonObject, type Owner } from "./format.ts";
 import { parseHealthDocument, readHealth, writeHealth } from "./health-format.ts";
-import { withLock } from "./lock.ts";
+import { LOCK_LIMIT, withLock } from "./lock.ts";
+import { readSecretKeys } from "./secret-keys.ts";
 import { SectionCodec } from "./section-codec.ts";
+import { targetOf } from "./target.ts";
 import { watchFile } from "./watch.ts";
-
-/** Milliseconds to wait for other processes that change the file. */
-const LOCK_LIMIT = 10_000;
 
 export interface FileStoreInit extends Owner {
   /** Absolute path. */
   readonly file: string;
-  /** `DAVPOOL_SECRET_KEY`. Without it, nothing secret can be saved or read. */
+  /** `DAVPOOL_SECRET_KEY`: a key, or several with commas, of which the first seals and all open. Without it, nothing secret can be saved or read. */
   readonly secretKey?: string | undefined;
   /** Profile fields that are secret although somebody wrote them into the file in clear. */
   readonly secretFields: readonly string[];
+  /** Where the secrets of a profile are sent: sealed for one place, they are not used for another. Default: anywhere. */
+  readonly secretsOrigin?: ((profile: JsonObject) => string | undefined) | undefined;
   readonly clock: Clock;
   readonly random: () => number;
   readonly log: Log;
@@ -49,12 +49,15 @@ export class FileStore implements ProfileStore {
   /** What this store last read or wrote, to tell the changes of others from its own. */
   #known = fingerprint({ activeServerId: undefined, servers: [] });
   #tidy = false;
+  #toldOfReaders = false;
 
+  /** @throws StoreError `STORE_KEY_WEAK` */
   constructor(init: FileStoreInit) {
-    const { file, secretKey, secretFields, log } = init;
+    const { file, secretKey, secretFields, secretsOrigin = () => undefined, log } = init;
     this.#init = init;
-    const keyring = secretKey === undefined || secretKey === "" ? undefined : new Keyring(secretKey);
-    this.#codec = new SectionCodec({ file, owner: init, keyring, secretFields, log });
+    const keys = readSecretKeys(secretKey);
+    const keyring = keys && new Keyring(keys);
+    this.#codec = new SectionCodec({ file, owner: init, keyring, secretFields, secretsOrigin, log });
   }
 
   load(): Promise<StoredState> {
@@ -66,6 +69,7 @@ export class FileStore implements ProfileStore {
         if (!(error instanceof FormatError)) throw error;
         document = await this.#locked(() => this.#readOrSetAside());
       }
+      await this.#tellOfReaders();
       this.#tellOfOthers(document);
       const state = await this.#codec.decode(document);
       this.#known = fingerprint(state);
@@ -149,13 +153,7 @@ export class FileStore implements ProfileStore {
   }
 
   #target(): string {
-    const { file } = this.#init;
-    try {
-      return realpathSync(file);
-    } catch (error) {
-      if (errorCode(error) === "ENOENT") return file;
-      throw error;
-    }
+    return targetOf(this.#init.file);
   }
 
   /** @throws FormatError, StoreError */
@@ -199,8 +197,9 @@ export class FileStore implements ProfileStore {
 
   async #readHealth(): Promise<JsonObject> {
     const { log } = this.#init;
-    const file = healthFile(this.#init.file);
+    let file = healthFile(this.#init.file);
     try {
+      file = healthFile(this.#target());
       const text = await readIfThere(file);
       return text === undefined ? {} : parseHealthDocument(text);
     } catch (error) {
@@ -226,6 +225,22 @@ export class FileStore implements ProfileStore {
     } catch (error) {
       log.error(`A change of the store file ${file} is left alone for now: ${describeError(error)}`, { file });
     }
+  }
+
+  /** Once: who else may read the passwords, or the addresses. The next change makes the file private. */
+  async #tellOfReaders(): Promise<void> {
+    const { file, log } = this.#init;
+    if (this.#toldOfReaders || process.platform === "win32") return;
+    const mode = await stat(file).then(
+      (found) => found.mode & 0o777,
+      () => 0,
+    );
+    if ((mode & 0o077) === 0) return;
+    this.#toldOfReaders = true;
+    log.warn(
+      `The store file ${file} is open to other users of this machine (mode ${mode.toString(8)}). Run: chmod 600 ${file}`,
+      { file },
+    );
   }
 
   /** Servers that are in the file, and in no pool: whoever looks for them is told where they are. */
@@ -276,9 +291,10 @@ async function exists(file: string): Promise<boolean> {
   }
 }
 
-function fingerprint({ activeServerId, servers }: StoredState): string {
+function fingerprint({ activeServerId, servers, overrides = {} }: StoredState): string {
   return JSON.stringify([
     activeServerId ?? null,
+    overrides,
     servers.map(({ serverId, profile, secrets }) => [serverId, profile, secrets]),
   ]);
 }

@@ -1,4 +1,4 @@
-import { StoreError } from "@davpool/core";
+import { StoreError, type EnabledOverride } from "@davpool/core";
 import { readHeader } from "./cipher.ts";
 import { FormatError } from "./format-error.ts";
 
@@ -21,6 +21,7 @@ export interface Entry {
 export interface Section {
   readonly activeServerId: string | undefined;
   readonly entries: readonly Entry[];
+  readonly overrides: Readonly<Record<string, EnabledOverride>>;
 }
 
 /**
@@ -77,26 +78,63 @@ export function sectionOf(document: JsonObject, { pool, primary }: Owner): strin
 export function readSection(document: JsonObject, name: string): Section {
   const where = name === "" ? "" : `pools.${name}.`;
   const source = sectionSource(document, name);
-  const { activeServerId = null, servers = [] } = source;
+  const { activeServerId = null, servers = [], overrides = {} } = source;
   if (activeServerId !== null && typeof activeServerId !== "string")
     throw new FormatError(`\`${where}activeServerId\` is not text`);
   if (!Array.isArray(servers)) throw new FormatError(`\`${where}servers\` is not a list`);
   return {
     activeServerId: activeServerId ?? undefined,
     entries: servers.map((server: unknown, index) => readEntry(server, `\`${where}servers[${String(index)}]\``)),
+    overrides: Object.fromEntries(
+      Object.entries(object(overrides, `\`${where}overrides\``)).map(([serverId, override]) => [
+        serverId,
+        readOverride(override, `\`${where}overrides.${serverId}\``),
+      ]),
+    ),
   };
 }
 
 /** The document with one pool's section replaced and everything else as it was. */
 export function writeSection(document: JsonObject, owner: Owner, section: Section): JsonObject {
   const name = sectionOf(document, owner);
+  const { overrides: _former, ...others } = sectionSource(document, name);
   const written = {
-    ...sectionSource(document, name),
+    ...others,
     activeServerId: section.activeServerId ?? null,
     servers: section.entries.map(writeEntry),
+    ...(Object.keys(section.overrides).length > 0 && { overrides: section.overrides }),
   };
-  if (name === "") return { version: FORMAT_VERSION, pool: owner.pool, ...document, ...written };
+  if (name === "") {
+    const { overrides: _replaced, ...rest } = document;
+    return { version: FORMAT_VERSION, pool: owner.pool, ...rest, ...written };
+  }
   return { version: FORMAT_VERSION, ...document, pools: { ...pools(document), [name]: written } };
+}
+
+/** The document with every sealed value of every pool replaced. @param replace is told where the value stands. */
+export function mapSealed(
+  document: JsonObject,
+  replace: (value: string, place: readonly [section: string, serverId: string, field: string]) => string,
+): JsonObject {
+  const servers = (name: string) =>
+    readSection(document, name).entries.map(({ serverId, profile, sealed }) =>
+      writeEntry({
+        serverId,
+        profile,
+        sealed: Object.fromEntries(
+          Object.entries(sealed).map(([field, value]) => [field, replace(value, [name, serverId, field])]),
+        ),
+      }),
+    );
+  const below = Object.entries(pools(document)).map(([name, section]) => [
+    name,
+    { ...object(section, `\`pools.${name}\``), servers: servers(name) },
+  ]);
+  return {
+    ...document,
+    ...(document.servers !== undefined && { servers: servers("") }),
+    ...(below.length > 0 && { pools: Object.fromEntries(below) as JsonObject }),
+  };
 }
 
 /** True when some pool has an encrypted value in the file. @throws FormatError for a section of wrong shape. */
@@ -140,6 +178,13 @@ function readEntry(value: unknown, where: string): Entry {
         .map(([name, sealed]) => [name.slice(0, -SUFFIX.length), String(sealed)]),
     ),
   };
+}
+
+function readOverride(value: unknown, where: string): EnabledOverride {
+  const { enabled, by, at } = object(value, where);
+  if (typeof enabled !== "boolean" || typeof at !== "string" || (by !== undefined && typeof by !== "string"))
+    throw new FormatError(`${where} is not { enabled, by, at }`);
+  return { enabled, at, ...(by !== undefined && { by }) };
 }
 
 function writeEntry({ serverId, profile, sealed }: Entry): JsonObject {

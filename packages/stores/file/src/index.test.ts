@@ -79,10 +79,10 @@ test("the first pool has the top level, another one its own section", async () =
 
 test("encrypts with DAVPOOL_SECRET_KEY", async () => {
   const secrets = { password: "s3cret" };
-  await using store = fileStore.create(context({ DAVPOOL_SECRET_KEY: "key" }), {});
+  await using store = fileStore.create(context({ DAVPOOL_SECRET_KEY: "0123456789-abcdefghijklmnopqrstuvwxyz" }), {});
   await store.update((state) => ({ ...state, servers: [{ serverId: "eu", profile: {}, secrets }] }));
   expect(await readFile(join(folder, "servers.json"), "utf8")).not.toContain("s3cret");
-  await using again = fileStore.create(context({ DAVPOOL_SECRET_KEY: "key" }), {});
+  await using again = fileStore.create(context({ DAVPOOL_SECRET_KEY: "0123456789-abcdefghijklmnopqrstuvwxyz" }), {});
   expect((await again.load()).servers[0]?.secrets).toEqual(secrets);
 });
 

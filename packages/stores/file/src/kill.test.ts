@@ -12,7 +12,7 @@ import { bundleProgram } from "../../../../scripts/bundle-command.ts";
 import { FileStore } from "./file-store.ts";
 
 const CYCLES = 200;
-const SECRET_KEY = "0123456789abcdef0123456789abcdef";
+const SECRET_KEY = "0123456789abcdef0123456789ABCDEF";
 
 /** Adds and removes servers. */
 const CHILD = fileURLToPath(new URL("testing/endless-changes.test-support.ts", import.meta.url));

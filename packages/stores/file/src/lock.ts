@@ -3,6 +3,8 @@ import { accessSync, closeSync, constants, openSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
 import { errorCode } from "./disk-error.ts";
 
+/** Milliseconds to wait for other processes that change a file. */
+export const LOCK_LIMIT = 10_000;
 const SQLITE_BUSY = 5;
 
 export interface LockOptions {

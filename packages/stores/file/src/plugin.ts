@@ -27,15 +27,26 @@ export const fileStore = definePlugin({
   }),
   create({ pool, primary, clock, random, log, services, baseDirectory }, { path }) {
     const environment = services.get(ENVIRONMENT);
+    const transport = services.has(TRANSPORT) ? services.get(TRANSPORT) : undefined;
     return new FileStore({
-      file: resolve(baseDirectory, path ?? (environment.DAV_SERVERS_FILE || "servers.json")),
+      file: storePath(baseDirectory, environment, path),
       pool,
       primary,
       secretKey: environment.DAVPOOL_SECRET_KEY,
-      secretFields: services.has(TRANSPORT) ? services.get(TRANSPORT).secretFields : ["password", "token"],
+      secretFields: transport?.secretFields ?? ["password", "token"],
+      secretsOrigin: transport?.secretsOrigin?.bind(transport),
       clock,
       random,
       log,
     });
   },
 });
+
+/** Where the store's file is. @param path the option. */
+export function storePath(
+  baseDirectory: string,
+  environment: Readonly<Record<string, string | undefined>>,
+  path: string | undefined,
+): string {
+  return resolve(baseDirectory, path ?? (environment.DAV_SERVERS_FILE || "servers.json"));
+}

@@ -3,6 +3,7 @@ import { readHeader, type Keyring, type SecretBox } from "./cipher.ts";
 import {
   holdsSealed,
   isSealed,
+  mapSealed,
   readSection,
   sectionOf,
   writeSection,
@@ -11,6 +12,7 @@ import {
   type Owner,
   type Section,
 } from "./format.ts";
+import { openSecret, sealSecret } from "./sealed-secret.ts";
 
 export interface SectionCodecParts {
   /** Named in errors. */
@@ -20,6 +22,8 @@ export interface SectionCodecParts {
   readonly keyring: Keyring | undefined;
   /** Profile fields that are never written in clear. */
   readonly secretFields: readonly string[];
+  /** Where the secrets of a profile are sent; undefined for anywhere. */
+  readonly secretsOrigin: (profile: JsonObject) => string | undefined;
   readonly log: Log;
 }
 
@@ -35,21 +39,32 @@ export class SectionCodec {
   /** @throws StoreError `STORE_KEY_MISSING` or `STORE_KEY_WRONG` */
   async decode(document: JsonObject): Promise<StoredState> {
     const name = sectionOf(document, this.#parts.owner);
-    const { activeServerId, entries } = readSection(document, name);
+    const { activeServerId, entries, overrides } = readSection(document, name);
     const sealed = entries.filter(isSealed);
     const box = sealed.length > 0 ? await this.#unlock(document, sealed) : undefined;
-    return { activeServerId, servers: entries.map((entry) => this.#open(entry, name, box)) };
+    return {
+      activeServerId,
+      servers: entries.map((entry) => this.#open(entry, name, box)),
+      ...(Object.keys(overrides).length > 0 && { overrides }),
+    };
   }
 
   /** @throws StoreError `STORE_KEY_MISSING` or `STORE_KEY_WRONG`, before anything is lost. */
-  async encode(document: JsonObject, state: StoredState): Promise<JsonObject> {
-    const { owner } = this.#parts;
-    const name = sectionOf(document, owner);
+  async encode(found: JsonObject, state: StoredState): Promise<JsonObject> {
+    const { owner, keyring, file } = this.#parts;
     const secret = state.servers.find((server) => Object.keys(server.secrets).length > 0);
-    const box = secret && (await this.#boxFor(document, secret));
+    let box = secret && (await this.#boxFor(found, secret));
+    let document = found;
+    if (box && !box.current && keyring) {
+      const former = box;
+      box = await keyring.create();
+      document = resealed(found, former, box, file);
+    }
+    const name = sectionOf(document, owner);
     const section: Section = {
       activeServerId: state.activeServerId,
       entries: state.servers.map((server) => this.#seal(server, name, box)),
+      overrides: state.overrides ?? {},
     };
     const { encryption, ...rest } = writeSection(document, owner, section);
     // Without encrypted values the salt means nothing, and the next key may be another one.
@@ -100,16 +115,18 @@ export class SectionCodec {
 
   #open(entry: Entry, section: string, box: SecretBox | undefined): StoredServer {
     const { serverId, sealed } = entry;
-    const { file } = this.#parts;
+    const { file, secretsOrigin, log } = this.#parts;
     const { profile, secrets: clear } = this.#takeClear(entry);
-    const opened = Object.entries(sealed).map(([name, value]): [string, string] => {
-      const text = box?.open(value, [section, serverId, name]);
-      if (text !== undefined) return [name, text];
-      throw new StoreError(
-        "STORE_KEY_WRONG",
-        `In the store file ${file}, the encrypted ${name} of server "${serverId}" does not open with DAVPOOL_SECRET_KEY: it was altered, or copied from elsewhere. The file was left as it is. Restore it from a copy, or take this server out of it and add it again.`,
-        { details: { file, serverId, field: name } },
+    const origin = secretsOrigin({ serverId, ...profile });
+    const opened = Object.entries(sealed).flatMap(([name, value]): [string, string][] => {
+      const secret = box && openSecret(box, value, [section, serverId, name]);
+      if (!secret) throw unopened(file, serverId, name);
+      if (secret.origin === undefined || secret.origin === (origin ?? null)) return [[name, secret.text]];
+      log.error(
+        `In the store file ${file}, the address of server "${serverId}" was changed, and its ${name} was saved for another one. It is not used. Give it again with dav_update_server.`,
+        { file, serverId, field: name },
       );
+      return [];
     });
     return { serverId, profile, secrets: { ...clear, ...Object.fromEntries(opened) } };
   }
@@ -133,9 +150,29 @@ export class SectionCodec {
   }
 
   #seal({ serverId, profile, secrets }: StoredServer, section: string, box: SecretBox | undefined): Entry {
+    const origin = this.#parts.secretsOrigin({ serverId, ...profile });
     const sealed = Object.entries(secrets).flatMap(([name, text]) =>
-      box ? [[name, box.seal(text, [section, serverId, name])] as const] : [],
+      box ? [[name, sealSecret(box, { text, origin }, [section, serverId, name])] as const] : [],
     );
     return { serverId, profile, sealed: Object.fromEntries(sealed) };
   }
+}
+
+/** The document with every sealed value sealed anew. @throws StoreError `STORE_KEY_WRONG` for one that does not open. */
+export function resealed(document: JsonObject, from: SecretBox, to: SecretBox, file: string): JsonObject {
+  const sealed = mapSealed(document, (value, place) => {
+    const secret = openSecret(from, value, place);
+    if (!secret) throw unopened(file, place[1], place[2]);
+    // What was not bound to an origin is bound with the next change, by whoever knows it.
+    return secret.origin === undefined ? to.seal(secret.text, place) : sealSecret(to, secret, place);
+  });
+  return { ...sealed, encryption: to.header };
+}
+
+function unopened(file: string, serverId: string, field: string): StoreError {
+  return new StoreError(
+    "STORE_KEY_WRONG",
+    `In the store file ${file}, the encrypted ${field} of server "${serverId}" does not open with DAVPOOL_SECRET_KEY: it was altered, or copied from elsewhere. The file was left as it is. Restore it from a copy, or take this server out of it and add it again.`,
+    { details: { file, serverId, field } },
+  );
 }
