@@ -130,10 +130,13 @@ export class HealthMonitor<W extends Wire> implements Disposable {
       // The check has the next slot, or a server that is always busy would never be checked.
       if (watched.queued) return;
       watched.queued = true;
-      server.onceFree(async () => {
-        watched.queued = false;
-        if (this.#watched.get(server) === watched && !watched.abort) await this.#run(server, watched);
-      }, this.#hooks.slotFreed);
+      server.onceFree(
+        async () => {
+          watched.queued = false;
+          if (this.#watched.get(server) === watched && !watched.abort) await this.#run(server, watched);
+        },
+        () => this.#hooks.slotFreed(),
+      );
       return;
     }
     await this.#run(server, watched);
