@@ -28,6 +28,8 @@ export interface AttemptParts<W extends Wire> {
   readonly resource: string | undefined;
   /** Asks the call for one more request on this attempt's server. */
   readonly resume: (attempt: RunningAttempt<W>, failure: Failure) => boolean;
+  /** Told when it gives its slot back for a while. */
+  readonly slotFreed: () => void;
   /** Told once, when the slot is free again. */
   readonly ended: (attempt: RunningAttempt<W>) => void;
 }
@@ -161,6 +163,10 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
       this.#waitingSince = this.#parts.clock.now();
       this.#left = this.expiresAt - this.#waitingSince;
       this.expiresAt = this.#handedOver ? Infinity : this.#parts.deadline;
+      if (!this.#released) {
+        this.server.suspend(this.principal);
+        this.#parts.slotFreed();
+      }
     }
     let under = true;
     return {
@@ -176,6 +182,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
     const { clock, deadline } = this.#parts;
     const now = clock.now();
     this.#waited += now - this.#waitingSince;
+    if (!this.#released) this.server.goOn(this.principal);
     this.expiresAt = this.#handedOver ? now + this.#left : Math.min(now + this.#left, deadline);
   }
 
@@ -248,6 +255,7 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
   #release(): void {
     if (this.#released) return;
     this.#released = true;
+    if (this.waiting) this.server.goOn(this.principal);
     const { deadlines, signal, ended } = this.#parts;
     deadlines.remove(this);
     if (this.#cancel) signal?.removeEventListener("abort", this.#cancel);

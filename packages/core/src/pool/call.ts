@@ -46,6 +46,8 @@ export interface CallParts<W extends Wire> extends RouteParts<W> {
   readonly minimumRate: number;
   /** Told how each attempt ended, once its body is through. */
   readonly attemptEnded: (attempt: RunningAttempt<W>) => void;
+  /** An attempt gave its slot back before its end. */
+  readonly slotFreed: () => void;
   readonly failedOver: (from: string, to: string, operation: string, failure: Failure) => void;
 }
 
@@ -101,6 +103,7 @@ export class Call<W extends Wire, T> {
       if (!policies.empty || transport.serves) this.#route.narrow(this.#policyCall());
       const pinning = this.#pin();
       if (pinning) await pinning;
+      this.#budget.deposit(this.#caller.principal);
       answer = await this.#settle();
       return answer;
     } catch (error) {
@@ -179,6 +182,11 @@ export class Call<W extends Wire, T> {
     return undefined;
   }
 
+  /** Retries of a call that can go to one server only draw on the budget of that server, and not on everybody's. */
+  get #budget(): RetryBudget {
+    return this.#route.pinned?.budget ?? this.#parts.budget;
+  }
+
   async #settle(): Promise<Answer<T>> {
     for (;;) {
       const next = this.#nextServer();
@@ -207,8 +215,9 @@ export class Call<W extends Wire, T> {
   }
 
   async #waitForSlot(): Promise<Server<W>> {
+    const { principal } = this.#caller;
     try {
-      return await this.#parts.limiter.wait(this.#route.choose, this.#deadline, this.#options.signal);
+      return await this.#parts.limiter.wait(this.#route.choose, this.#deadline, this.#options.signal, principal);
     } catch (error) {
       try {
         this.#mayGoOn();
@@ -234,7 +243,7 @@ export class Call<W extends Wire, T> {
 
   /** Runs an attempt, and a second one on another server if the first takes unusually long. */
   async #hedged(server: Server<W>): Promise<Settled<T>> {
-    const { clock, deadlines, hedging, budget, telemetry } = this.#parts;
+    const { clock, deadlines, hedging, telemetry } = this.#parts;
     const running: RunningAttempt<W>[] = [];
     const begun = (attempt: RunningAttempt<W>) => running.push(attempt);
     const first = this.#attempt(server, begun);
@@ -243,7 +252,7 @@ export class Call<W extends Wire, T> {
     // One whose server waits for the caller is not slow.
     if (settled !== undefined || running[0]?.ended || running[0]?.waiting) return first;
     this.#route.tried(server.serverId);
-    if (!budget.withdraw()) return first;
+    if (!this.#budget.withdraw(this.#caller.principal)) return first;
     const other = this.#freeServer();
     if (!other) return first;
     telemetry.hedge(this.#traits.operation);
@@ -266,7 +275,7 @@ export class Call<W extends Wire, T> {
 
   /** Runs one attempt and says what follows. Throws the call's error when nothing does. */
   async #attempt(server: Server<W>, begun?: (attempt: RunningAttempt<W>) => void): Promise<Settled<T>> {
-    const { telemetry, deadlines, clock, minimumRate, attemptEnded } = this.#parts;
+    const { telemetry, deadlines, clock, minimumRate, attemptEnded, slotFreed } = this.#parts;
     const { operation } = this.#traits;
     this.#first ??= server;
     const attempt = new RunningAttempt<W>(server, this.#attempts.length + 1, this.#caller, this.#route.trial, {
@@ -277,9 +286,10 @@ export class Call<W extends Wire, T> {
       minimumRate,
       signal: this.#options.signal,
       streamed: this.#consume === undefined,
-      chosen: !this.#route.pinned,
+      chosen: this.#route.pinned === undefined,
       resource: this.#traits.resource,
       resume: this.#resume,
+      slotFreed,
       ended: attemptEnded,
     });
     begun?.(attempt);
@@ -399,7 +409,7 @@ export class Call<W extends Wire, T> {
   /** A streamed body broke off, and its connection would fetch the rest. */
   readonly #resume = ({ serverId, elapsed }: RunningAttempt<W>, failure: Failure): boolean => {
     const { retryAttempts } = (this.#first as Server<W>).profile;
-    if (this.#attempts.length > retryAttempts || !this.#parts.budget.withdraw()) return false;
+    if (this.#attempts.length > retryAttempts || !this.#budget.withdraw(this.#caller.principal)) return false;
     // The answer has been handed over with this list, which tells as well what happens to its body.
     this.#attempts.push({ serverId, outcome: "answered", latency: elapsed, failure });
     return true;
@@ -438,7 +448,7 @@ export class Call<W extends Wire, T> {
     failure: Failure,
     outcome: AttemptRecord["outcome"],
   ): Retry | undefined {
-    const { clock, failover, names, budget, random, log } = this.#parts;
+    const { clock, failover, names, random, log } = this.#parts;
     this.#attempts.push({ serverId, outcome, latency, failure });
     this.#route.tried(serverId);
     this.failure = failure;
@@ -458,7 +468,7 @@ export class Call<W extends Wire, T> {
         attempts: this.#attempts as [AttemptRecord, ...AttemptRecord[]],
         remaining,
         untried: this.#route.untried,
-        pinned: this.#route.pinned,
+        pinned: this.#route.pinned !== undefined,
         profile,
         random,
       });
@@ -467,7 +477,7 @@ export class Call<W extends Wire, T> {
       return undefined;
     }
     if (decision.action === "settle" || decision.delay >= remaining) return undefined;
-    if (decision.charge && !budget.withdraw()) return undefined;
+    if (decision.charge && !this.#budget.withdraw(this.#caller.principal)) return undefined;
     return decision;
   }
 

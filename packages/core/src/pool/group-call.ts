@@ -65,12 +65,11 @@ export class GroupCall<W extends Wire, T> {
     result.ok && result.failure === undefined && (this.#options.succeeded?.(result.value) ?? true);
 
   async #ask(serverId: string, signal: AbortSignal): Promise<ServerResult<T>> {
-    const { clock, budget } = this.#parts;
+    const { clock } = this.#parts;
     // Those that wait for others to end have the rest of the time, not all of it anew.
     const deadline = Math.max(0, this.#until - clock.now());
     const options = { ...this.#options, serverId, signal, deadline };
     const call = new Call<W, T>(this.#parts, this.#request, options, this.#options.consume);
-    budget.deposit();
     try {
       const { value } = await call.run();
       return { serverId, ok: true, value, ...(call.failure && { failure: call.failure }) };

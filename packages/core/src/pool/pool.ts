@@ -191,6 +191,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       writes: settings.writes,
       log,
       attemptEnded: (attempt) => this.#attemptEnded(attempt),
+      slotFreed: () => this.#offerSlots(1),
       failedOver: (from, to, operation, failure) => {
         this.#telemetry.failover(from, to);
         log.info(`${operation} moved from ${from} to ${to}: ${failure.message}`, { from, to, failure: failure.kind });
@@ -245,7 +246,6 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (this.#closed) throw new PoolClosedError(this.name);
     const start = this.#parts.clock.now();
     const call = new Call<W, T>(this.#callParts, request, options, options.consume);
-    this.#budget.deposit();
     const result = call.run();
     this.#running.add(result);
     try {
@@ -372,8 +372,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   /** Waits for calls in flight and bodies that still flow, until `#drainWithin` ends it. */
   async #drained(): Promise<void> {
     const servers = [...this.#servers.values()];
-    if (this.#running.size === 0 && this.#leaving.size === 0 && servers.every((server) => server.inFlight === 0))
-      return;
+    if (this.#running.size === 0 && this.#leaving.size === 0 && servers.every((server) => !server.busy)) return;
     const timers: Disposable[] = [];
     await new Promise<unknown>((resolve) => {
       this.#drainWithin = (ms) => {
@@ -400,6 +399,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       credentials,
       clock,
       signal: this.#closing.signal,
+      retryBudget: settings.limits.retryBudget,
     });
     return server;
   }
@@ -436,7 +436,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
 
   #attemptEnded(attempt: RunningAttempt<W>): void {
     const { server, failure, latency, trial } = attempt;
-    server.release();
+    server.release(attempt.principal);
     server.attemptsTotal++;
     if (failure) server.attemptsFailed++;
     const refused = failure?.kind === "refused";

@@ -63,8 +63,9 @@ export class Route<W extends Wire> {
     this.#attempts = attempts;
   }
 
-  get pinned(): boolean {
-    return this.#pinned !== undefined;
+  /** The only server that may take the call, where there is one. */
+  get pinned(): Server<W> | undefined {
+    return this.#pinned;
   }
 
   /** Leads to the one server that the caller names. */
@@ -136,12 +137,13 @@ export class Route<W extends Wire> {
   readonly choose = (): Server<W> | undefined => {
     const candidates = this.#candidates();
     if (candidates.length === 0) throw this.#nobody();
-    const free = withSlots(candidates);
+    const { principal } = this.#caller;
+    const free = withSlots(candidates, principal);
     const [first] = free;
     if (!first) return undefined;
     const server =
       free.length === 1 ? first : this.#select(withShares(free, this.#parts.random) as [Server<W>, ...Server<W>[]]);
-    this.trial = server.take();
+    this.trial = server.take(principal);
     return server;
   };
 
@@ -277,9 +279,12 @@ function withShares<W extends Wire>(candidates: readonly Server<W>[], random: ()
   return candidates.filter(({ record }) => record.share > draw);
 }
 
-function withSlots<W extends Wire>(candidates: readonly Server<W>[]): readonly Server<W>[] {
+function withSlots<W extends Wire>(
+  candidates: readonly Server<W>[],
+  principal: string | undefined,
+): readonly Server<W>[] {
   for (const candidate of candidates) {
-    if (!candidate.free) return candidates.filter((server) => server.free);
+    if (!candidate.freeFor(principal)) return candidates.filter((server) => server.freeFor(principal));
   }
   return candidates;
 }

@@ -10,6 +10,8 @@ import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
 import type { HealthRecord } from "../health/health-record.ts";
 import { Connections } from "./connections.ts";
+import { fairShare, Holdings } from "./holdings.ts";
+import { RetryBudget } from "./retry-budget.ts";
 import { SHARED, partitionOf, type Partition } from "./partition.ts";
 
 /** What all servers of a pool share. */
@@ -19,6 +21,8 @@ export interface ServerParts<W extends Wire> {
   readonly clock: Clock;
   /** The pool's: aborts when the pool closes. */
   readonly signal: AbortSignal;
+  /** Share of a retry that each call puts in. */
+  readonly retryBudget: number;
 }
 
 /** Fields that the engine reads anew for every attempt: changing them needs no new connection. */
@@ -48,6 +52,11 @@ export class Server<W extends Wire = Wire> implements ServerView {
   #inFlight = 0;
   /** A caller's word on whether it takes requests. */
   override: EnabledOverride | undefined;
+  /** Attempts that wait for their callers, without a slot. */
+  #suspended = 0;
+  readonly #holdings = new Holdings();
+  /** Of calls that name this server. */
+  readonly budget: RetryBudget;
   attemptsTotal = 0;
   attemptsFailed = 0;
 
@@ -58,6 +67,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
     this.record = record;
     this.#parts = parts;
     this.#connections = this.#newConnections();
+    this.budget = new RetryBudget(parts.retryBudget);
   }
 
   get profile(): W["profile"] {
@@ -84,6 +94,14 @@ export class Server<W extends Wire = Wire> implements ServerView {
   get free(): boolean {
     return this.#inFlight < this.#profile.maxConnections;
   }
+  /** A slot is free that this principal may have. */
+  freeFor(principal: string | undefined): boolean {
+    return this.free && this.#holdings.of(principal) < fairShare(this.maxConnections);
+  }
+  /** Attempts that have not ended, also those that hold no slot. */
+  get busy(): boolean {
+    return this.#inFlight + this.#suspended > 0;
+  }
   get health(): HealthState {
     return this.record.state;
   }
@@ -100,18 +118,34 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 
   /** Takes a slot. True when whoever takes it tries whether the server has recovered. */
-  take(): boolean {
+  take(principal: string | undefined): boolean {
     this.#inFlight++;
+    this.#holdings.take(principal);
     return this.record.taken();
   }
 
-  release(): void {
+  /** An attempt waits for its caller: others have its slot meanwhile. */
+  suspend(principal: string | undefined): void {
+    this.#suspended++;
+    this.release(principal);
+  }
+
+  /** It goes on, also where that makes one attempt too many for a while. */
+  goOn(principal: string | undefined): void {
+    this.#suspended--;
+    this.#inFlight++;
+    this.#holdings.take(principal);
+  }
+
+  release(principal: string | undefined): void {
+    this.#holdings.giveBack(principal);
     const next = this.#awaiting.shift();
     if (next) {
       void next();
       return;
     }
-    if (--this.#inFlight > 0) return;
+    this.#inFlight--;
+    if (this.busy) return;
     for (const drained of this.#drained.splice(0)) drained();
   }
 
@@ -123,7 +157,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
   onceFree(work: () => Promise<void>, freed: () => void): void {
     this.#awaiting.push(() =>
       work().finally(() => {
-        this.release();
+        this.release(undefined);
         freed();
       }),
     );
@@ -210,7 +244,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
 
   /** Resolves when no attempt is in flight. */
   async drained(): Promise<void> {
-    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#drained.push(resolve));
+    if (this.busy) await new Promise<void>((resolve) => this.#drained.push(resolve));
   }
 
   /** Closes every connection. */
