@@ -163,7 +163,7 @@ async function configurationPage(): Promise<string> {
 function toolsPage(): string {
   const config = {
     pools: [{ name: "files", transport: { plugin: { name: "webdav" } } }],
-    security: { managementTools: true },
+    security: { managementTools: true, requestHeaders: [], responseHeaders: [] },
     sections: {},
   };
   const tools = toolsOf(config as never, { pools: new Map([["files", { name: "files" }]]) } as never);

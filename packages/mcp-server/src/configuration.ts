@@ -16,6 +16,7 @@ import { builtIns } from "./built-ins.ts";
 import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
 import { identityProblems, readIdentity, type IdentitySettings } from "./identity/settings.ts";
 import { sections } from "./sections.ts";
+import { headerProblems } from "./tools/header-rules.ts";
 
 export interface ConfigurationSource {
   /** The file; default: `davpool.config.*` in `directory` or above. */
@@ -49,12 +50,13 @@ export async function readConfiguration(source: ConfigurationSource = {}): Promi
 
 /** What is wrong with this package's keys beyond their schemas. */
 function checkSections(
-  { identity, gateway }: Readonly<Record<string, unknown>>,
+  { identity, gateway, security }: Readonly<Record<string, unknown>>,
   pools: readonly CheckedPoolName[],
 ): readonly ConfigIssue[] {
   return [
     ...(identity === undefined ? [] : identityProblems(identity, { pools: pools.map(({ name }) => name) })),
     ...gatewayProblems(gateway, pools),
+    ...headerProblems(security),
   ];
 }
 

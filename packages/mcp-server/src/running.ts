@@ -8,6 +8,7 @@ import { PoolResources } from "./resources.ts";
 import { toolSettings } from "./sections.ts";
 import type { ServeOptions } from "./serve.ts";
 import type { Telemetry } from "./telemetry/start-telemetry.ts";
+import { HeaderRules } from "./tools/header-rules.ts";
 import { webDavTools } from "./tools/index.ts";
 import type { Tool } from "./tools/tool.ts";
 
@@ -67,9 +68,14 @@ export function contentsOf(config: ResolvedConfig, open: OpenPools): McpContents
 export function toolsOf(config: ResolvedConfig, open: OpenPools): readonly Tool[] {
   const webDav = config.pools
     .filter((settings) => settings.transport.plugin.name === "webdav")
-    .map(({ name, deadline }) => ({ pool: open.pools.get(name) as Pool<WebDavWire>, deadline }));
+    .map(({ name, deadline, aggregator }) => ({
+      pool: open.pools.get(name) as Pool<WebDavWire>,
+      deadline,
+      aggregator,
+    }));
   return webDavTools(webDav, {
     management: config.security.managementTools,
+    headers: new HeaderRules(config.security),
     maxBodySize: toolSettings(config.sections.tools).maxBodySize,
   });
 }

@@ -22,6 +22,10 @@ test("a caller's User-Agent stands instead of davpool's", () => {
   expect(headers).toEqual(["user-agent", "mine"]);
 });
 
+test("a header that stands twice, in any spelling, is refused", () => {
+  expect(() => sent({ Destination: "/b", destination: "/c" }, "COPY")).toThrow(/given twice/);
+});
+
 test("every method of WebDAV is sent, and no other", () => {
   for (const method of METHODS) expect(() => sent({ Destination: "/b" }, method)).not.toThrow();
   for (const method of ["get", "CONNECT", "TRACE", "", "GET / HTTP/1.1\r\nX: y", "constructor"])

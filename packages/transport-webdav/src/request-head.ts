@@ -34,9 +34,12 @@ export function requestHeaders(base: Base, request: WebDavRequest, fixed: readon
   if (!known.has(method))
     throw new InvalidRequestError(`The method "${method}" is not sent. Methods: ${METHODS.join(", ")}.`);
   const list = [...fixed];
+  const seen = new Set<string>();
   for (const name in headers) {
     const value = headers[name] as string;
     const lower = name.toLowerCase();
+    if (seen.has(lower)) throw new InvalidRequestError(`The header ${name} is given twice. Give it once.`);
+    seen.add(lower);
     if (RESERVED.has(lower)) throw new InvalidRequestError(`The header ${name} is set by davpool and cannot be given.`);
     if (!NAME.test(name)) throw new InvalidRequestError(`${JSON.stringify(name)} is not a header name.`);
     const written = rewritten(base, lower, value);

@@ -79,13 +79,19 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
   /**
    * Reads the body, up to `limit` bytes, and lets go of the rest.
    * @param seen gets every chunk up to the limit as it arrives.
+   * @param whole gets every chunk, also beyond the limit: with it the body is read to its end.
    */
-  async read(limit = Infinity, seen?: (chunk: Uint8Array) => void): Promise<BodyRead> {
+  async read(
+    limit = Infinity,
+    seen?: (chunk: Uint8Array) => void,
+    whole?: (chunk: Uint8Array) => void,
+  ): Promise<BodyRead> {
     const kept: Uint8Array[] = [];
     let size = 0;
     let truncated = false;
     try {
       for await (const chunk of this) {
+        whole?.(chunk);
         const room = limit - size;
         const part = chunk.byteLength > room ? chunk.subarray(0, room) : chunk;
         if (part.byteLength > 0) {
@@ -95,7 +101,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
         }
         if (part === chunk) continue;
         truncated = true;
-        break;
+        if (!whole) break;
       }
     } catch (error) {
       if (!this.#counts || error !== this.#error) throw error;

@@ -118,7 +118,13 @@ describe("a right configuration", () => {
         ],
       },
     ]);
-    expect(security).toEqual({ allowHosts: [], allowCleartext: false, managementTools: true });
+    expect(security).toEqual({
+      allowHosts: [],
+      allowCleartext: false,
+      managementTools: true,
+      requestHeaders: [],
+      responseHeaders: [],
+    });
     expect(registry.list("selector").map((plugin) => String(plugin.name))).toEqual([
       "decaying",
       "round-robin",

@@ -85,6 +85,8 @@ export interface ResolvedConfig {
     readonly allowHosts: readonly string[];
     readonly allowCleartext: boolean;
     readonly managementTools: boolean;
+    readonly requestHeaders: readonly string[];
+    readonly responseHeaders: readonly string[];
   };
   /** The top-level keys that belong to whoever hosts the pools. */
   readonly sections: Readonly<Record<string, unknown>>;
@@ -215,7 +217,12 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
     const service = resolveUse("service", plugin, "plugins", registry, issues);
     return service ? [service] : [];
   });
-  issues.push(...(options.checkSections?.(sectionsIn(config, sections), names) ?? []));
+  issues.push(
+    ...(options.checkSections?.(
+      { ...sectionsIn(config, sections), ...(config.security !== undefined && { security: config.security }) },
+      names,
+    ) ?? []),
+  );
   if (issues.length > 0) throw fail();
 
   return {
@@ -228,6 +235,8 @@ export async function resolveConfig(raw: unknown, options: ResolveOptions): Prom
       allowHosts: [],
       allowCleartext: false,
       managementTools: true,
+      requestHeaders: [],
+      responseHeaders: [],
       ...(config.security as Partial<ResolvedConfig["security"]> | undefined),
     },
     sections: sectionsIn(config, sections),

@@ -128,6 +128,12 @@ const hedgingSchema = Type.Object(
   closed,
 );
 
+const headerNames = (description: string) =>
+  Type.Array(
+    Type.String({ pattern: "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", expects: "a header's name, such as X-OC-Mtime" }),
+    { default: [], description },
+  );
+
 const securitySchema = Type.Object(
   {
     allowHosts: Type.Optional(
@@ -141,6 +147,16 @@ const securitySchema = Type.Object(
     ),
     managementTools: Type.Optional(
       Type.Boolean({ default: true, description: "Tools that add, change, remove and activate servers." }),
+    ),
+    requestHeaders: Type.Optional(
+      headerNames(
+        "Headers that agents may send to servers with dav_request, beside those of HTTP and WebDAV. Credentials, cookies, headers for one hop and what proxies add never pass.",
+      ),
+    ),
+    responseHeaders: Type.Optional(
+      headerNames(
+        "Headers of servers' answers that agents may see, beside those of HTTP and WebDAV. Set-Cookie and headers for one hop never pass.",
+      ),
     ),
   },
   { ...closed, description: "What callers at run time may do." },

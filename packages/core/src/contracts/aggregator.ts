@@ -3,7 +3,8 @@ import type { Failure } from "./failure.ts";
 /**
  * Makes one result out of the answers of many servers.
  *
- * `arrivals` yields in the order in which servers answer. Returning before it is exhausted cancels the rest.
+ * `arrivals` yields in the order in which servers answer. Returning before it is exhausted cancels the rest
+ * of a safe request; one that changes something is carried out everywhere all the same.
  */
 export interface Aggregator {
   aggregate<T>(arrivals: AsyncIterable<ServerResult<T>>, context: AggregateContext<T>): Promise<Aggregate<T>>;

@@ -36,7 +36,8 @@ export interface Pool<W extends Wire = Wire> extends AsyncDisposable {
 
   /**
    * Runs a request on many servers at once, unhealthy ones included, and aggregates their answers. Each server is
-   * tried by itself: there is no failover between them.
+   * tried by itself: there is no failover between them. A safe request is cancelled on servers that the aggregator does
+   * not wait for; one that changes something ends everywhere first.
    *
    * @throws UnknownGroupError, UnknownServerError, UnknownAggregatorError, BroadcastBodyError, QuorumUnreachableError,
    * PoolClosedError: nothing was sent.

@@ -10,6 +10,8 @@ export interface BroadcastPlan<T> {
   readonly aggregator: Aggregator;
   readonly key: (value: T) => string;
   readonly succeeded: (result: ServerResult<T>) => boolean;
+  /** Cancel those that the aggregator does not wait for. Otherwise every member is asked and ends. */
+  readonly cancels: boolean;
   readonly member: Member<T>;
 }
 
@@ -19,11 +21,14 @@ export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>
   const signal = plan.signal ? AbortSignal.any([plan.signal, stop.signal]) : stop.signal;
   const arrivals = new Arrivals<T>(plan.serverIds.length);
   const queue = plan.serverIds.values();
+  const arrived: ServerResult<T>[] = [];
 
   async function work(): Promise<void> {
     for (const serverId of queue) {
       if (stop.signal.aborted) return;
-      arrivals.push(await plan.member(serverId, signal));
+      const result = await plan.member(serverId, signal);
+      arrived.push(result);
+      arrivals.push(result);
     }
   }
 
@@ -34,11 +39,13 @@ export async function broadcast<T>(plan: BroadcastPlan<T>): Promise<Aggregate<T>
       key: plan.key,
       succeeded: plan.succeeded,
     });
+    if (!plan.cancels) await Promise.all(workers);
+    const results = plan.cancels ? aggregate.results : arrived;
     const order = new Map(plan.serverIds.map((serverId, index) => [serverId, index]));
     const place = (result: ServerResult<T>) => order.get(result.serverId) ?? 0;
-    return { ...aggregate, results: aggregate.results.toSorted((a, b) => place(a) - place(b)) };
+    return { ...aggregate, results: results.toSorted((a, b) => place(a) - place(b)) };
   } finally {
-    stop.abort();
+    if (plan.cancels) stop.abort();
     await Promise.all(workers);
   }
 }

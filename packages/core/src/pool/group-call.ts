@@ -23,6 +23,7 @@ export class GroupCall<W extends Wire, T> {
   readonly #options: BroadcastOptions<W, T>;
   readonly #serverIds: readonly string[];
   readonly #aggregator: Aggregator;
+  readonly #safe: boolean;
   /** Milliseconds of the clock. */
   readonly #until: number;
   /** Fewer servers than asked for did it; where nobody asked, one of those that were waited for did not. */
@@ -33,10 +34,11 @@ export class GroupCall<W extends Wire, T> {
     this.#parts = parts;
     this.#request = request;
     this.#options = options;
-    const { operation, replayable } = parts.transport.traits(request);
+    const { operation, replayable, repeat } = parts.transport.traits(request);
+    this.#safe = repeat === "safe";
     this.#serverIds = this.#members();
     const { quorum, serverIds, serverGroup } = options;
-    const most = new Set(this.#serverIds).size;
+    const most = this.#serverIds.length;
     if (quorum !== undefined && quorum > most)
       throw new QuorumUnreachableError(operation, quorum, most, serverIds ? undefined : serverGroup);
     if (!replayable && this.#serverIds.length > 1) throw new BroadcastBodyError(operation);
@@ -53,6 +55,8 @@ export class GroupCall<W extends Wire, T> {
       aggregator: this.#aggregator,
       key: key ?? ((value) => JSON.stringify(value)),
       succeeded: this.#succeeded,
+      // Whoever is cut off in the middle of a change has half of it.
+      cancels: this.#safe,
       member: (serverId, unwanted) => this.#ask(serverId, unwanted),
     });
     if (quorum === undefined) return aggregate;
@@ -97,7 +101,8 @@ export class GroupCall<W extends Wire, T> {
     if (serverIds) {
       for (const serverId of serverIds)
         if (!servers.has(serverId)) throw new UnknownServerError(serverId, [...servers.keys()]);
-      return serverIds;
+      // Named twice, a server is still one.
+      return [...new Set(serverIds)];
     }
     const enabled = [...servers.values()].filter((server) => server.enabled);
     const members = serverGroup === undefined ? enabled : enabled.filter((server) => server.group === serverGroup);

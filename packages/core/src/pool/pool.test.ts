@@ -416,6 +416,39 @@ describe("a broadcast", () => {
     expect(bench.slots()).toBe(0);
   });
 
+  test.each([PUT, POST])("of $operation, which changes something, is cut off nowhere", async (request) => {
+    const bench = await openBench({ limits: { broadcastConcurrency: 2 } });
+    const late = Promise.withResolvers<void>();
+    bench.server("a").behaviour = async (attempt) => {
+      attempt.sent();
+      await late.promise;
+      return { status: 200, serverId: "a", discarded: 0 };
+    };
+    const work = bench.pool.broadcast(request, { consume, aggregator: "fastest" });
+    expect(await standing(work)).toBe("pending");
+    late.resolve();
+    const { value, from, results } = await work;
+    expect({ value, from }).toEqual({ value: 200, from: ["b"] });
+    expect(results.map(({ serverId, ok }) => [serverId, ok])).toEqual([
+      ["a", true],
+      ["b", true],
+      ["c", true],
+    ]);
+    expect(bench.server("a").attempts[0]?.signal.aborted).toBe(false);
+  });
+
+  test("asks a server that is named twice once, and counts it once", async () => {
+    const bench = await openBench();
+    const { results, quorum } = await bench.pool.broadcast(GET, { consume, serverIds: ["a", "a", "b"], quorum: 2 });
+    expect(results.map(({ serverId }) => serverId)).toEqual(["a", "b"]);
+    expect(quorum).toEqual({ required: 2, succeeded: 2, met: true });
+    expect(bench.sent()).toBe("a:1 b:1 c:0");
+    bench.server("b").behaviour = refuse;
+    const work = bench.pool.broadcast(GET, { consume, serverIds: ["a", "a", "b"], quorum: 2, deadline: 50 });
+    await bench.advance(1_000);
+    expect((await work).quorum).toEqual({ required: 2, succeeded: 1, met: false });
+  });
+
   test("that its caller cancels has failed", async () => {
     const bench = await openBench({ servers: ["a"] });
     bench.server("a").behaviour = hang;

@@ -158,5 +158,7 @@ export class Reloader {
 
 /** What the pools do not take up themselves. */
 function sectionsOf({ sections, security }: ResolvedConfig): Map<string, unknown> {
-  return new Map([["security", security.managementTools], ...Object.entries(sections)]);
+  const { managementTools, requestHeaders, responseHeaders } = security;
+  const own = { managementTools, requestHeaders, responseHeaders };
+  return new Map<string, unknown>([["security", own], ...Object.entries(sections)]);
 }

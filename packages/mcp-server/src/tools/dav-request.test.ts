@@ -246,3 +246,112 @@ test("security.managementTools: false leaves only the tools that change no serve
   await using tools = await over(server, { security: { managementTools: false } });
   expect(tools.names).toEqual(["dav_list_servers", "dav_pool_stats", "dav_request"]);
 });
+
+describe("headers", () => {
+  const get = (headers: Record<string, string>, more: object = {}) => ({ method: "GET", path: "/a", headers, ...more });
+
+  test.each([
+    [{ Destination: "/b", destination: "/c" }, {}, "says the same as Destination"],
+    [{ "If-Match": "a", "IF-MATCH": "b" }, {}, "says the same as If-Match"],
+    [{ "If-Match": "a", " if-match": "b" }, {}, "says the same as If-Match"],
+    [{ Depth: "0" }, { depth: "1" }, "says the same as the argument depth"],
+  ])("that stand twice (%j) are refused before anything is sent", async (headers, more, message) => {
+    await using server = await createWebDavServer();
+    await using tools = await over(server);
+    await expect(tools.call("dav_request", get(headers as never, more))).rejects.toMatchObject({
+      code: "INVALID_ARGUMENTS",
+      message: expect.stringContaining(message) as string,
+    });
+    expect(server.requests).toEqual([]);
+  });
+
+  test.each([
+    ["Cookie", "is never passed on"],
+    ["Authorization", "is never passed on"],
+    ["X-Forwarded-For", "is never passed on"],
+    ["Forwarded", "is never passed on"],
+    ["X-HTTP-Method-Override", "is never passed on"],
+    ["Proxy-Authorization", "is never passed on"],
+    ["Transfer-Encoding", "is never passed on"],
+    ["X-Custom", "the operator can allow it with security.requestHeaders"],
+    ["If-Mach", 'Did you mean "if-match"?'],
+  ])("that nobody allows (%s) are refused before anything is sent", async (name, message) => {
+    await using server = await createWebDavServer();
+    await using tools = await over(server);
+    await expect(tools.call("dav_request", get({ [name]: "x" }))).rejects.toMatchObject({
+      code: "INVALID_ARGUMENTS",
+      message: expect.stringContaining(message) as string,
+    });
+    expect(server.requests).toEqual([]);
+  });
+
+  test("that the operator allows pass, in both directions", async () => {
+    await using server = await createWebDavServer();
+    const headers = { "X-Trace": "t", "X-Other": "o", "Set-Cookie": "session=1", ETag: '"e"' };
+    await server.inject({ kind: "status", status: 200, headers, body: "text" });
+    await using tools = await over(server, {
+      security: { requestHeaders: ["X-Custom"], responseHeaders: ["x-trace"] },
+    });
+    const { value } = await tools.call("dav_request", get({ "x-custom": "1", Range: "bytes=0-1" }));
+    expect(server.requests.at(-1)?.headers).toMatchObject({ "x-custom": "1", range: "bytes=0-1" });
+    expect(value.headers).toMatchObject({ "x-trace": "t", etag: '"e"' });
+    expect(Object.keys(value.headers)).not.toContain("set-cookie");
+    expect(Object.keys(value.headers)).not.toContain("x-other");
+  });
+
+  test("that never pass are an error in the configuration", async () => {
+    const pools = { files: { transport: "webdav" } };
+    const security = { requestHeaders: ["Cookie"], responseHeaders: ["X-A", "set-cookie"] };
+    await expect(openTools({ pools, security })).rejects.toMatchObject({
+      issues: [{ path: "security.requestHeaders[0]" }, { path: "security.responseHeaders[1]" }],
+    });
+  });
+});
+
+describe("a group", () => {
+  const config = (urls: readonly string[]) => ({
+    pools: {
+      files: {
+        transport: "webdav",
+        health: { enabled: false },
+        servers: urls.map((url, index) => ({ serverId: `s${index + 1}`, url, group: "all" })),
+      },
+    },
+    tools: { maxBodySize: 10 },
+  });
+
+  test("majority tells files apart that differ only beyond what is shown of them", async () => {
+    await using one = await createWebDavServer();
+    await using two = await createWebDavServer();
+    await using three = await createWebDavServer();
+    for (const server of [one, two, three]) server.tree.write("/f", `same beginning ${server === two ? "2" : "1"}`);
+    await using tools = await openTools(config([one.url, two.url, three.url]));
+    const { value } = await tools.call("dav_request", {
+      method: "GET",
+      path: "/f",
+      serverGroup: "all",
+      aggregate: "majority",
+    });
+    expect(value.chosen).toEqual({ from: ["s1", "s3"], dissenters: ["s2"] });
+    expect(value.results[0]).toMatchObject({ truncated: true, body: "same begin" });
+  });
+
+  test.each(["first", "fastest"])("%s waits for every upload to end", async (aggregate) => {
+    await using one = await createWebDavServer();
+    await using two = await createWebDavServer();
+    await using three = await createWebDavServer();
+    const delay = await two.inject({ kind: "delay", ms: Infinity, methods: ["PUT"] });
+    await using tools = await openTools(config([one.url, two.url, three.url]));
+    const put = { method: "PUT", path: "/f", body: "text", serverGroup: "all", aggregate };
+    const work = tools.call("dav_request", put);
+    for (const server of [one, three]) {
+      await server.received();
+      await server.idle();
+    }
+    await two.received();
+    await delay.off();
+    const { value } = await work;
+    expect(value.results.map(({ status }: { status: number }) => status)).toEqual([201, 201, 201]);
+    for (const server of [one, two, three]) expect(server.tree.readText("/f")).toBe("text");
+  });
+});

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import {
   attemptDetails,
   describeError,
@@ -17,6 +18,7 @@ import {
 } from "@davpool/transport-webdav";
 import { Type, type Static } from "typebox";
 import { decodeBody, encodeBody } from "./body-encoding.ts";
+import type { HeaderRules } from "./header-rules.ts";
 import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer } from "./tool.ts";
 
 /** Whoever writes a program by heart forgets a name sooner than means everything. */
@@ -25,30 +27,40 @@ const BASE = /^\/*$/;
 
 const input = Type.Object(
   {
-    method: Type.String({ description: `One of ${METHODS.join(", ")}.` }),
+    method: Type.String({ maxLength: 32, description: `One of ${METHODS.join(", ")}.` }),
     path: Type.String({
+      maxLength: 8_192,
       description:
         "Path below the server's base, such as /folder/file.txt. Escapes such as %20 are decoded; % itself is %25. An href in an answer begins with the base of the server that gave it: leave that away.",
     }),
     depth: Type.Optional(Type.Enum(["0", "1", "infinity"], { description: "Depth header. Default for PROPFIND: 1." })),
     headers: Type.Optional(
-      Type.Record(Type.String(), Type.String(), {
-        description: "Further request headers, such as Destination (a path), Overwrite, If-Match or Range.",
+      Type.Record(Type.String(), Type.String({ maxLength: 16_384 }), {
+        maxProperties: 64,
+        description:
+          "Further request headers, such as Destination (a path), Overwrite, If-Match or Range, each once. Those of HTTP and WebDAV pass, others if the operator allows them.",
       }),
     ),
     body: Type.Optional(Type.String({ description: "Request body, encoded as bodyEncoding says." })),
     bodyEncoding: Type.Optional(
       Type.Enum(["utf8", "base64"], { default: "utf8", description: "How body is encoded." }),
     ),
-    serverId: Type.Optional(Type.String({ minLength: 1, description: "Only this server. Default: the pool chooses." })),
+    serverId: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 128, description: "Only this server. Default: the pool chooses." }),
+    ),
     serverGroup: Type.Optional(
-      Type.String({ minLength: 1, description: "Every enabled server of this group, in parallel. Not with serverId." }),
+      Type.String({
+        minLength: 1,
+        maxLength: 128,
+        description: "Every enabled server of this group, in parallel. Not with serverId.",
+      }),
     ),
     aggregate: Type.Optional(
       Type.String({
         minLength: 1,
+        maxLength: 128,
         description:
-          "With serverGroup, how the answers become one: all reports each, first takes the first success, fastest the first answer, majority what most agree on (status and body).",
+          "With serverGroup, how the answers become one: all reports each, first takes the first success, fastest the first answer, majority what most agree on (status and whole body).",
       }),
     ),
     quorum: Type.Optional(
@@ -126,10 +138,25 @@ export interface ToolPool {
   readonly pool: Pool<WebDavWire>;
   /** Milliseconds that its calls may take. */
   readonly deadline: number;
+  /** How answers to a group become one, where a call does not say. */
+  readonly aggregator: string;
 }
 
+export interface DavRequestOptions {
+  readonly headers: HeaderRules;
+  /** Bytes of a response body. */
+  readonly maxBodySize: number;
+}
+
+/** How answers are chosen without comparing them. */
+const COMPARES_NOTHING = new Set(["all", "first", "fastest"]);
+
 /** `dav_request`: one WebDAV request, to the pool, to one server or to a group. */
-export function davRequestTool({ pool, deadline }: ToolPool, prefix: string, maxBodySize: number): Tool {
+export function davRequestTool(
+  { pool, deadline, aggregator }: ToolPool,
+  prefix: string,
+  { maxBodySize, headers: rules }: DavRequestOptions,
+): Tool {
   const name = `${prefix}dav_request`;
   return defineTool({
     name,
@@ -152,15 +179,18 @@ export function davRequestTool({ pool, deadline }: ToolPool, prefix: string, max
         throw new InvalidArgumentsError(name, [
           { path: aggregate === undefined ? "quorum" : "aggregate", message: "needs a serverGroup." },
         ]);
+      const problems = rules.problems(args.headers ?? {}, args.depth);
+      if (problems.length > 0) throw new InvalidArgumentsError(name, problems);
       const request = toRequest(name, args);
       if (REMOVING.has(request.method) && BASE.test(args.path))
         throw new InvalidArgumentsError(name, [
           { path: "path", message: `is the server's base, and ${request.method} would take away everything in it.` },
         ]);
-      const consume = answerReader(request.method, maxBodySize);
+      const digests = COMPARES_NOTHING.has(aggregate ?? aggregator) ? undefined : new Digests();
+      const consume = answerReader(request.method, { limit: maxBodySize, rules, digests });
       return serverGroup === undefined
         ? one(pool, request, consume, serverId, call)
-        : group(pool, request, {
+        : group(pool, request, digests, {
             ...call,
             consume,
             serverGroup,
@@ -198,13 +228,14 @@ async function one(
 async function group(
   pool: Pool<WebDavWire>,
   request: WebDavRequest,
+  digests: Digests | undefined,
   options: BroadcastOptions<WebDavWire, ServerAnswer>,
 ): Promise<ToolAnswer> {
-  const { results, from, dissenters, quorum } = await pool.broadcast(request, {
+  const { results, from, dissenters, quorum } = await pool.broadcast<ServerAnswer>(request, {
     ...options,
     succeeded: ({ success }) => success,
     // Dates and server names differ between answers that are the same.
-    key: ({ status, body }) => JSON.stringify([status, body]),
+    ...(digests && { key: (answer) => `${String(answer.status)} ${digests.of(answer)}` }),
   });
   return {
     value: {
@@ -230,19 +261,24 @@ function withAttempts({ value, serverId, attempts }: Answer<ServerAnswer>): Reco
 }
 
 /** Reads a response inside the attempt, so that one that breaks off may still come from another server. */
-function answerReader(method: string, limit: number): Consume<WebDavWire, ServerAnswer> {
+function answerReader(method: string, { limit, rules, digests }: Reading): Consume<WebDavWire, ServerAnswer> {
   return async ({ status, headers, body }) => {
     const scan = status === 207 ? new MultistatusScan(WRITES_PROPERTIES.has(method)) : undefined;
-    const { bytes, truncated: cut, brokenOff } = await body.read(limit, (chunk) => scan?.write(chunk));
+    const hash = digests && createHash("sha256");
+    const {
+      bytes,
+      truncated: cut,
+      brokenOff,
+    } = await body.read(limit, (chunk) => scan?.write(chunk), hash && ((chunk) => void hash.update(chunk)));
     const truncated = cut || brokenOff !== undefined;
     if (!truncated) scan?.close();
     const failures: readonly PartFailure[] = scan?.failures ?? [];
     const { shown, ...encoded } = encodeBody(bytes, truncated);
     const { start, size } = extent(status, headers["content-range"], body.length);
-    return {
+    const answer: ServerAnswer = {
       success: status >= 200 && status < 300 && failures.length === 0,
       status,
-      headers: { ...headers },
+      headers: rules.shown(headers),
       ...encoded,
       ...(truncated && {
         truncated,
@@ -253,7 +289,30 @@ function answerReader(method: string, limit: number): Consume<WebDavWire, Server
       }),
       ...(failures.length > 0 && { failures }),
     };
+    if (hash) digests?.keep(answer, hash.digest("base64"));
+    return answer;
   };
+}
+
+interface Reading {
+  /** Bytes that are kept of a body. */
+  readonly limit: number;
+  readonly rules: HeaderRules;
+  /** Present where answers are compared: then bodies are read to their end. */
+  readonly digests: Digests | undefined;
+}
+
+/** What whole bodies are, for comparing answers of which only the beginning is kept. */
+class Digests {
+  readonly #byAnswer = new WeakMap<ServerAnswer, string>();
+
+  keep(answer: ServerAnswer, digest: string): void {
+    this.#byAnswer.set(answer, digest);
+  }
+
+  of(answer: ServerAnswer): string {
+    return this.#byAnswer.get(answer) ?? "";
+  }
 }
 
 /** Where a body begins in the whole file, and how long that is. */

@@ -1,13 +1,11 @@
-import { davRequestTool, type ToolPool } from "./dav-request.ts";
+import { davRequestTool, type DavRequestOptions, type ToolPool } from "./dav-request.ts";
 import { listServersTool, poolStatsTool } from "./inspect-pool.ts";
 import { manageServerTools } from "./manage-servers.ts";
 import type { Tool } from "./tool.ts";
 
-export interface ToolOptions {
+export interface ToolOptions extends DavRequestOptions {
   /** Tools that add, change, remove and activate servers. */
   readonly management: boolean;
-  /** Bytes of a response body. */
-  readonly maxBodySize: number;
 }
 
 /**
@@ -24,7 +22,7 @@ export function webDavTools(pools: readonly ToolPool[], options: ToolOptions): r
       listServersTool(pool, prefix),
       ...(options.management ? [remove, activate] : []),
       poolStatsTool(pool, prefix),
-      davRequestTool(settings, prefix, options.maxBodySize),
+      davRequestTool(settings, prefix, options),
       ...(options.management ? [update] : []),
     ];
   });

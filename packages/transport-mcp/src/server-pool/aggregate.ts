@@ -18,9 +18,11 @@ import { resultOf, type RequestOptions } from "./requests.ts";
  *
  * - `all`: each server's answer beside its id, and what went wrong with those that gave none.
  * - `first`: the first success in the order of the servers. A result with `isError` is passed over, unless nobody does
- *   better. The others are cancelled.
- * - `fastest`: the first result to arrive, with `isError` or without. The others are cancelled.
+ *   better.
+ * - `fastest`: the first result to arrive, with `isError` or without.
  * - `majority`: the result that more than half of those asked agree on, with `isError` or without. Waits for all.
+ *
+ * `first` and `fastest` cancel the others where the request changes nothing, and wait for them where it may.
  */
 export type Aggregation = "all" | "first" | "fastest" | "majority";
 
@@ -65,8 +67,8 @@ export interface ChosenAnswer<R> extends Answers<R> {
 /** Several results side by side, or one of them. */
 export type Aggregated<R, A extends Aggregation> = A extends "all" ? Answers<R> : ChosenAnswer<R>;
 
-/** True where servers that are not waited for are cancelled in the middle of their work. */
-export function cancelsOthers(aggregation: Aggregation): boolean {
+/** True where an answer may be chosen before every server has given one. */
+export function isRace(aggregation: Aggregation): boolean {
   return aggregation === "first" || aggregation === "fastest";
 }
 

@@ -145,17 +145,20 @@ describe("fastest", () => {
   });
 });
 
-test.each(["first", "fastest"] as const)("%s, which cancels, is refused to tools that this may harm", async (way) => {
+test.each(["first", "fastest"] as const)("%s waits for every server where a tool may change something", async (way) => {
   await using bench = await openBench();
-  const { pool, one } = bench;
-  const failure = await failureOf(pool.broadcast("tool_call", { name: "add" }, { aggregate: way }));
-  expect(failure.code).toBe("UNSAFE_BROADCAST");
-  expect(failure.message).toMatch(/tool "add".*Use "all" or "majority".*annotations/);
+  const { pool, one, two } = bench;
+  await pool.listTools();
+  const hang = two.inject({ kind: "hang", on: "call" });
+  const work = pool.broadcast("tool_call", { name: "add" }, { aggregate: way });
+  await two.log.received("tools/call");
+  await one.log.received("tools/call");
+  hang.off();
+  const { from, answers } = await work;
+  expect([from, answers.map(({ ok }) => ok)]).toEqual([["s1"], [true, true]]);
+  expect(two.log.of("notifications/cancelled")).toEqual([]);
+  expect([one.calls.length, two.calls.length]).toEqual([1, 1]);
   expect(await codeOf(pool.broadcast("tool_call", { name: "red" }, { aggregate: way }))).toBe("UNKNOWN_TOOL");
-  expect(one.calls).toEqual([]);
-  await pool.broadcast("tool_call", { name: "put" }, { aggregate: way });
-  const known = { aggregate: way, annotations: { idempotentHint: true } };
-  expect(textOf((await pool.broadcast("tool_call", { name: "add" }, known)).result)).toContain("add");
 });
 
 describe("majority", () => {

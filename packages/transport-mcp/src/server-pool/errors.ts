@@ -66,17 +66,6 @@ export class DuplicateTaskError extends DavpoolError {
   }
 }
 
-/** `UNSAFE_BROADCAST`: the servers that are not waited for would be cancelled in the middle of a change. Nothing was sent. */
-export class UnsafeBroadcastError extends DavpoolError {
-  constructor(tool: string, aggregation: string) {
-    super(
-      "UNSAFE_BROADCAST",
-      `"${aggregation}" cancels the servers that it does not wait for, and the servers do not say of tool ${JSON.stringify(tool)} that this does no harm (readOnlyHint or idempotentHint). Use "all" or "majority", which let every server finish, or give annotations if you know better.`,
-      { details: { tool, aggregation } },
-    );
-  }
-}
-
 /** `NO_ANSWER`: of the servers that were asked at the same time, none gave a result. */
 export class NoAnswerError extends DavpoolError {
   readonly answers: readonly ServerAnswer<unknown>[];

@@ -18,7 +18,6 @@ export {
   QueueClosedError,
   ServerRefusedError,
   UnknownToolError,
-  UnsafeBroadcastError,
 } from "./errors.ts";
 export { WorkQueue } from "./work-queue/work-queue.ts";
 export type { TaskListener, TaskRunner, WorkQueueOptions, WorkQueueStats } from "./work-queue/work-queue.ts";

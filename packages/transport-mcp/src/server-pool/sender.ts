@@ -1,9 +1,9 @@
 import { NoServerAvailableError, UnknownGroupError, sleep, type Clock, type Pool } from "@davpool/core";
 import type { McpRequest, McpWire, ToolAnnotations } from "../wire.ts";
-import { aggregate, cancelsOthers, type Aggregated, type Aggregation, type McpBroadcastOptions } from "./aggregate.ts";
+import { aggregate, isRace, type Aggregated, type Aggregation, type McpBroadcastOptions } from "./aggregate.ts";
 import { cancellable } from "./cancellable.ts";
 import type { Catalog, Holders } from "./catalog.ts";
-import { UnknownToolError, UnsafeBroadcastError } from "./errors.ts";
+import { UnknownToolError } from "./errors.ts";
 import type { Metrics } from "./metrics.ts";
 import {
   METHOD_OF,
@@ -78,12 +78,10 @@ export class Sender {
     const name: Aggregation = options.aggregate ?? "all";
     const start = clock.now();
     // Where all answers count, so does who has it; a race does not wait for that.
-    if (!cancelsOthers(name)) await this.#look(type, payload, timeout / 2, signal);
+    if (!isRace(name)) await this.#look(type, payload, timeout / 2, signal);
     const holders = await this.#holders(type, payload, signal);
     const request = this.#request(type, payload, options);
     const serverIds = this.#members(type, payload, options, holders);
-    if (cancelsOthers(name) && !this.mayRepeat(type, payload, options))
-      throw new UnsafeBroadcastError(listingOf(type, payload).id, name);
     metrics.chosen(name);
     const answers = await aggregate(pool(), request, {
       aggregate: name,

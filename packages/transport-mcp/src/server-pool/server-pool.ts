@@ -250,7 +250,6 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
   /**
    * Asks several servers at the same time, past the queue, and makes one answer of theirs: see {@link Aggregation}.
    * Servers that are offline are asked as well; without `serverIds`, those that do not have the tool are not.
-   * @throws UnsafeBroadcastError for `first` and `fastest`, which cancel, unless the tool may be repeated.
    * @throws NoAnswerError, NoMajorityError where there is no result to choose; they hold every answer.
    * @throws UnknownToolError, UnknownGroupError, UnknownServerError, NoServerAvailableError, CallCancelledError
    */
