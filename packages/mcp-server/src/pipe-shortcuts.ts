@@ -131,7 +131,8 @@ export class PipeShortcuts {
   }
 
   #answer(id: RequestId, result: string): void {
-    this.#transport.write(`{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`).catch(() => {});
+    const line = `{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`;
+    this.#transport.answer(id, line).catch(() => {});
   }
 
   #cancelled(id: unknown): boolean {

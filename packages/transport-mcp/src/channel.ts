@@ -1,4 +1,12 @@
-import type { JSONRPCMessage, JSONRPCNotification, JSONRPCRequest, Transport } from "@modelcontextprotocol/client";
+import {
+  INVALID_REQUEST,
+  type JSONRPCMessage,
+  type JSONRPCNotification,
+  type JSONRPCRequest,
+  type Transport,
+} from "@modelcontextprotocol/client";
+import { AnswerTooLargeError } from "./errors.ts";
+import { DEEPEST, isMessageTooDeep } from "./message.ts";
 
 /** What a channel tells of one request while it is under way. */
 export interface Exchange {
@@ -21,6 +29,7 @@ export type Said = JSONRPCRequest | JSONRPCNotification;
 
 /** The protocol's messages to and from one server: over the pipes of a process, or over HTTP. */
 export interface Channel extends Transport {
+  readonly serverId: string;
   /** The exchange that the next message belongs to: set just before it is sent, taken by whoever sends it. */
   next: Exchange | undefined;
   /**
@@ -32,13 +41,36 @@ export interface Channel extends Transport {
   readonly ended: Promise<Error>;
 }
 
-/** Hands on a message of the server. */
+/**
+ * Hands on a message of the server.
+ * @param about the exchange that it belongs to, where that is known.
+ */
 export function deliver(channel: Channel, message: JSONRPCMessage, about?: Exchange): void {
   try {
+    if (isMessageTooDeep(message)) {
+      discard(channel, message, about, AnswerTooLargeError.tooDeep(channel.serverId, DEEPEST));
+      return;
+    }
     if (!("method" in message) || channel.hear?.(message, about) !== true) channel.onmessage?.(message);
   } catch (error) {
     // Whatever a server says, nothing but its own request fails for it.
     channel.onerror?.(error as Error);
+  }
+}
+
+/** What is known of a message that is not read. */
+interface Discarded {
+  readonly id?: unknown;
+  readonly method?: unknown;
+}
+
+/** Tells whoever waits for a message that it is not read: the request that it answers ends, and a question is refused. */
+export function discard(channel: Channel, { id, method }: Discarded, about: Exchange | undefined, why: Error): void {
+  if (typeof id !== "string" && typeof id !== "number") return;
+  if (method === undefined) endRequest(channel, id, about, why);
+  else {
+    const error = { code: INVALID_REQUEST, message: "The request is larger than this client takes." };
+    channel.send({ jsonrpc: "2.0", id, error }).catch(() => {});
   }
 }
 

@@ -50,6 +50,33 @@ export class SessionLostError extends DavpoolError {
   }
 }
 
+/**
+ * `ANSWER_TOO_LARGE`: the server answered, with more than this side takes. The call is not repeated: every server would
+ * give the same answer.
+ */
+export class AnswerTooLargeError extends DavpoolError {
+  private constructor(serverId: string, problem: string) {
+    super(
+      "ANSWER_TOO_LARGE",
+      `Server ${JSON.stringify(serverId)} answered with ${problem}. The answer was discarded; what the call was to do may be done.`,
+      { details: { server: serverId } },
+    );
+  }
+
+  /** @param longest bytes of a message. */
+  static tooLong(serverId: string, longest: number): AnswerTooLargeError {
+    return new AnswerTooLargeError(
+      serverId,
+      `more than ${longest} bytes; raise longestMessage of its pool's transport if that is meant`,
+    );
+  }
+
+  /** @param deepest levels of objects and lists. */
+  static tooDeep(serverId: string, deepest: number): AnswerTooLargeError {
+    return new AnswerTooLargeError(serverId, `objects and lists that are more than ${deepest} levels deep`);
+  }
+}
+
 /** `UNUSABLE_ANSWER`: what the server sent is no answer in MCP. */
 export class UnusableAnswerError extends DavpoolError {
   constructor(problem: string, cause?: unknown) {

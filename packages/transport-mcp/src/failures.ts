@@ -20,6 +20,7 @@ export function explain(error: unknown): Failure {
     switch (error.code) {
       case "INVALID_REQUEST":
       case "INVALID_PROFILE":
+      case "ANSWER_TOO_LARGE":
         return { ...base, kind: "invalid", blame: "request", code: error.code };
       case "TOO_MANY_PROCESSES":
         return { ...base, kind: "unsent", blame: "request", code: error.code };

@@ -201,15 +201,27 @@ describe("an answer that does not come", () => {
   });
 
   test.each([
-    ["is too long", { kind: "long-line" }, /more than 8388608 bytes/],
-    ["is half a message", { kind: "invalid-json" }, /no JSON-RPC message/],
-  ] as const)("because it %s", async (_what, fault, message) => {
+    ["is too long", { kind: "long-line" }, "ANSWER_TOO_LARGE", /more than 1048576 bytes; raise longestMessage/],
+    ["is half a message", { kind: "invalid-json" }, "OUTCOME_UNKNOWN", /no JSON-RPC message/],
+  ] as const)("because it %s", async (_what, fault, code, message) => {
     await using server = await createMcpServer({ transport: "http", faults: [fault] });
-    await using open = await openPool([{ url: server.url }]);
+    await using open = await openPool([{ url: server.url }], {}, { longestMessage: 1_048_576 });
     expect(await errorOf(open.pool.execute(call("add")))).toMatchObject({
-      code: "OUTCOME_UNKNOWN",
+      code,
       message: expect.stringMatching(message) as string,
     });
+  });
+
+  test.each(["http", "sse"] as const)("because it is too long for a stream (%s): other calls go on", async (kind) => {
+    await using server = await createMcpServer({ transport: "http", answersAs: "stream" });
+    const url = kind === "sse" ? server.sseUrl : server.url;
+    await using open = await openPool([{ url, transport: kind }], {}, { longestMessage: 1_048_576 });
+    const fault = server.inject({ kind: "long-line" });
+    expect(await errorOf(open.pool.execute(call("read")))).toMatchObject({ code: "ANSWER_TOO_LARGE" });
+    fault.off();
+    expect(textOf((await open.pool.execute(call("add"))).value)).toBe("server-1 add {}");
+    expect(server.calls).toHaveLength(2);
+    expect(server.sessionsBegun).toBeLessThan(2);
   });
 
   test("because nobody listens: nothing was sent, and the next call tries again at once", async () => {

@@ -1,7 +1,8 @@
-export { isMessage } from "./message.ts";
+export { DEEPEST, isMessage, isTooDeep } from "./message.ts";
 export { METHODS } from "./methods.ts";
 export { mcp, mcp as default } from "./plugin.ts";
 export {
+  AnswerTooLargeError,
   ConnectionBrokenError,
   InvalidRequestError,
   NotConnectedError,
@@ -26,5 +27,6 @@ export type {
 } from "./wire.ts";
 export { Catalog, LISTS, type Holders, type ListKind, type Listed } from "./server-pool/catalog.ts";
 export { Lines } from "./stdio/lines.ts";
+export type { Outline } from "./stdio/outline.ts";
 export { loadList } from "./server-pool/load-list.ts";
 export { promisedByAll } from "./server-pool/requests.ts";

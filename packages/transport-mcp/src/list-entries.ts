@@ -1,5 +1,6 @@
 import type { Log } from "@davpool/core";
 import { specTypeSchemas, type JSONRPCMessage } from "@modelcontextprotocol/client";
+import { DEEPEST, LISTS_OF_ENTRIES, isTooDeep } from "./message.ts";
 
 const SCHEMAS = {
   tools: specTypeSchemas.Tool,
@@ -9,7 +10,6 @@ const SCHEMAS = {
 };
 /** Complaints about one session. */
 const MOST_TOLD = 100;
-const KINDS = Object.keys(SCHEMAS) as readonly (keyof typeof SCHEMAS)[];
 
 /**
  * Leaves out of a server's lists what the protocol does not allow, with a line in the log: one tool with a broken schema
@@ -31,7 +31,7 @@ export class ListEntries {
     if (!("result" in message)) return message;
     const result = message.result as Readonly<Record<string, unknown>>;
     let good: Readonly<Record<string, unknown>> = result;
-    for (const kind of KINDS) {
+    for (const kind of LISTS_OF_ENTRIES) {
       const entries = result[kind];
       if (!Array.isArray(entries)) continue;
       const kept = entries.filter((entry) => this.#isGood(kind, entry));
@@ -59,12 +59,10 @@ export class ListEntries {
 
 /** What is wrong with an entry; undefined when it is as the protocol has it. */
 function problemOf(kind: keyof typeof SCHEMAS, entry: unknown): string | undefined {
+  if (isTooDeep(entry)) return `it has more than ${DEEPEST} levels of objects and lists`;
   const checked = SCHEMAS[kind]["~standard"].validate(entry);
-  if (checked instanceof Promise) {
-    // What cannot be looked at once is tried again later by the schema, and fails then as well.
-    checked.catch(() => {});
-    return "it is too deep to be looked at";
-  }
+  // None of these schemas waits for anything.
+  if (checked instanceof Promise) return undefined;
   const [issue] = checked.issues ?? [];
   if (!issue) return undefined;
   const field = issue.path?.map((part) => String(typeof part === "object" ? part.key : part)).join(".");

@@ -211,7 +211,14 @@ function ofAddress(
         "user-agent": `${settings.name}/${settings.version}`,
         ...Object.fromEntries(Object.entries(found).map(([name, value]) => [name.toLowerCase(), value])),
       };
-      const endpoint = { url, agent, authorization, headers, longestMessage: settings.longestMessage };
+      const endpoint = {
+        serverId: profile.serverId,
+        url,
+        agent,
+        authorization,
+        headers,
+        longestMessage: settings.longestMessage,
+      };
       const old = profile.transport === "sse";
       const greeted = (prior?: typeof LEGACY) => {
         const channel = old ? new SseChannel(endpoint) : new HttpChannel(endpoint, clock);

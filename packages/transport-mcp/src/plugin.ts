@@ -44,7 +44,11 @@ const options = Type.Object({
   ),
   longestBackoff: Type.Optional(DurationSchema({ default: "30s", description: "Longest such pause." })),
   longestMessage: Type.Optional(
-    Type.Integer({ minimum: 1024, default: 8_388_608, description: "Bytes of one message from a server." }),
+    Type.Integer({
+      minimum: 1024,
+      default: 67_108_864,
+      description: "Bytes of one message from a server. A longer answer fails its call, and nothing else.",
+    }),
   ),
   sessions: Type.Optional(
     Type.Enum(["auto", "own", "shared"], {
@@ -150,7 +154,7 @@ export const mcp = definePlugin({
         grace: duration(given.grace, "2s"),
         firstPause: duration(given.backoff, "500ms"),
         longestPause: duration(given.longestBackoff, "30s"),
-        longestMessage: given.longestMessage ?? 8_388_608,
+        longestMessage: given.longestMessage ?? 67_108_864,
       },
       sessions: given.sessions ?? "auto",
       maxProcesses: given.maxProcesses ?? 32,

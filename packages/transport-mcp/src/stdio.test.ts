@@ -311,15 +311,29 @@ describe("bad input", () => {
     });
   });
 
-  test("a line of 10 MB ends the process and the call, and a new process begins", async () => {
-    await using server = await createMcpServer({ transport: "stdio" });
+  test("an answer over the limit fails its call alone: no replica is asked, and the process goes on", async () => {
+    await using first = await createMcpServer({ transport: "stdio" });
+    await using second = await createMcpServer({ transport: "stdio" });
+    const servers = [{ command: first.command }, { command: second.command }];
+    await using open = await openPool(servers, {}, { longestMessage: 1_048_576 });
+    const { pool } = open;
+    const faults = [first, second].map((server) => server.inject({ kind: "long-line" }));
+    const hang = [first, second].map((server) => server.inject({ kind: "hang", on: "call" }));
+    const answers = Promise.all(["read", "add"].map((tool) => messageOf(pool.execute(call(tool), { serverId: "s1" }))));
+    const free = messageOf(pool.execute(call("read")));
+    for (const fault of hang) fault.off();
+    for (const message of [...(await answers), await free])
+      expect(message).toContain("answered with more than 1048576 bytes; raise longestMessage");
+    expect(first.calls.length + second.calls.length).toBe(3);
+    for (const fault of faults) fault.off();
+    expect(textOf((await pool.execute(call("add"), { serverId: "s1" })).value)).toBe("server-1 add {}");
+    expect(first.pids).toHaveLength(1);
+  });
+
+  test("an answer of 10 MB is within the limit that nobody has set", async () => {
+    await using server = await createMcpServer({ transport: "stdio", faults: [{ kind: "long-line" }] });
     await within(server, async ({ pool }) => {
-      await pool.execute(call("read"));
-      const fault = server.inject({ kind: "long-line" });
-      const answer = messageOf(pool.execute(call("add")));
-      expect(await answer).toContain("a message of more than 8388608 bytes; raise longestMessage");
-      fault.off();
-      expect(textOf((await pool.execute(call("add"))).value)).toBe("server-1 add {}");
+      expect(textOf((await pool.execute(call("add"))).value)).toHaveLength(10_000_000);
     });
   });
 

@@ -5,6 +5,7 @@ import { eventsOf, type ServerEvent } from "./http/event-stream.ts";
 import { isMessage } from "./message.ts";
 import { learned, traitsOf } from "./methods.ts";
 import { Lines } from "./stdio/lines.ts";
+import type { Outline } from "./stdio/outline.ts";
 import type { McpRequest } from "./wire.ts";
 
 describe("traits", () => {
@@ -55,9 +56,21 @@ describe("lines", () => {
     const reader = new Lines(10);
     expect([reader.push(first), reader.push(second)]).toEqual([[], ["ä"]]);
   });
-  test("have an end", () => {
-    expect(lines(3, "abc\n", "abcd\n")).toEqual([["abc"], undefined]);
-    expect(lines(3, "ab", "cd")).toEqual([[], undefined]);
+  test("that are too long leave their outline, and those that follow are read", () => {
+    const inner = '{"a":"}\\\\\\"]","b":[[{}],"["]}';
+    for (const [line, id] of [
+      [`{"result":${inner},"jsonrpc":"2.0","id":7}`, 7],
+      [`{"jsonrpc":"2.0","id":"x","error":${inner}}`, "x"],
+      [`data: {"id":8,"result":{}}`, 8],
+      ["x".repeat(10_000), undefined],
+      [`[${inner}]`, undefined],
+    ] as const) {
+      const pieces = `${line}\nabc\n`.match(/.{1,7}\n?/gs) ?? [];
+      const [outline, next] = lines(10, ...pieces).flat();
+      expect([(outline as Outline).id, (outline as Outline).method, next]).toEqual([id, undefined, "abc"]);
+    }
+    const [question] = lines(10, '{"jsonrpc":"2.0","id":1,"method":"roots/list"}\n').flat();
+    expect((question as Outline).method).toBe("roots/list");
   });
 });
 
@@ -67,7 +80,7 @@ describe("events", () => {
       for (const chunk of chunks) yield await Promise.resolve(Buffer.from(chunk));
     }
     const events: ServerEvent[] = [];
-    for await (const event of eventsOf(stream(), 20, () => {})) events.push(event);
+    for await (const event of eventsOf(stream(), "s1", 20, () => {})) events.push(event);
     return events;
   }
   test("are read as browsers read them", async () => {
@@ -81,7 +94,8 @@ describe("events", () => {
   });
   test("have an end", async () => {
     await expect(read("data: 0123456789\ndata: 0123456789\ndata: 0\n")).rejects.toThrow(/more than 20 bytes/);
-    await expect(read(`data: ${"x".repeat(30)}\n\n`)).rejects.toThrow(/more than 20 bytes/);
+    expect((await read(`data: {"id":1,"result":"${"x".repeat(30)}"}\n\n`))[0]?.outline?.id).toBe(1);
+    await expect(read(`data: ${"x".repeat(10)}\ndata: ${"x".repeat(11)}\n\n`)).rejects.toThrow(/more than 20 bytes/);
   });
 });
 

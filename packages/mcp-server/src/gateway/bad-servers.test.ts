@@ -85,7 +85,7 @@ describe("an answer that is none", () => {
     { what: "an error of its own", fault: { kind: "error", code: -32_050, message: "on fire" }, said: /on fire/ },
   ])("$what is told to who asked, and to nobody else", async ({ fault, said }) => {
     await using server = await createMcpServer({ transport: "stdio", name: "bad", tools: [{ name: "add" }] });
-    await using davpool = await beside({ serverId: "b", command: server.command });
+    await using davpool = await beside({ serverId: "b", command: server.command }, { longestMessage: 1_048_576 });
     expect(await davpool.names()).toEqual(["good__good_tool", "bad__add"]);
     server.inject(fault);
     const client = await davpool.connect("newer");

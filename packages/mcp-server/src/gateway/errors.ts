@@ -28,8 +28,12 @@ export function resultOf(response: McpResponse, pool: string, serverId: string):
 /** What a call that no server answered is answered with: which pool and which servers, and why. */
 export function unavailable(error: DavpoolError, pool: string): ProtocolError {
   const { code, message, details } = error;
-  const { servers, attempts } = details as { servers?: unknown; attempts?: readonly { readonly serverId: string }[] };
-  const last = attempts?.at(-1)?.serverId;
+  const { server, servers, attempts } = details as {
+    server?: string;
+    servers?: unknown;
+    attempts?: readonly { readonly serverId: string }[];
+  };
+  const last = server ?? attempts?.at(-1)?.serverId;
   return new ProtocolError(REFUSED.has(code) ? ProtocolErrorCode.InvalidRequest : UPSTREAM_UNAVAILABLE, message, {
     code,
     pool,
@@ -46,16 +50,6 @@ export function protocolErrorOf(error: unknown, pool: string): unknown {
 
 /** The server's own data, with a note of which it was where there is room for one. */
 function withSource(data: unknown, source: Fields): unknown {
-  if (data === undefined || !canBeWritten(data)) return { [SOURCE]: source };
+  if (data === undefined) return { [SOURCE]: source };
   return typeof data === "object" && data !== null && !Array.isArray(data) ? { ...data, [SOURCE]: source } : data;
-}
-
-/** What is nested too deeply can be read, and not written again. */
-function canBeWritten(data: unknown): boolean {
-  try {
-    JSON.stringify(data);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -30,9 +30,14 @@ test.each(["older", "newer"] as const)(
       "bad__mirror",
       "bad__count",
       "bad__fail",
+      "bad__nested",
     ]);
-    // Deeper than can be written down again.
-    await expect(davpool.call("bad__fail")).rejects.toMatchObject({ code: expect.any(Number) as number });
+    for (const deep of ["bad__fail", "bad__nested"])
+      await expect(davpool.call(deep)).rejects.toMatchObject({
+        code: -32_003,
+        message: expect.stringContaining("more than 100 levels deep") as string,
+        data: { code: "ANSWER_TOO_LARGE", pool: "bad", server: "b" },
+      });
     expect((await davpool.call("bad__constructor")).value[0]).toBe("constructor");
     expect((await davpool.call("bad__mirror", { a: "b" })).value[0]).toBe("mirror");
     await expect(davpool.call("good__read")).resolves.toMatchObject({ value: "read" });

@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { DEEPEST } from "@davpool/transport-mcp";
 
 /** A request that cannot be answered as it is, and what to say. */
 export class BadRequest extends Error {
@@ -18,7 +19,6 @@ export class BadRequest extends Error {
  * would become gigabytes.
  */
 const MOST_VALUES = 100_000;
-const DEEPEST = 100;
 
 /** Bytes of a request's body, as JSON. @throws BadRequest */
 export async function readJson(request: IncomingMessage, limit: number): Promise<unknown> {

@@ -1,4 +1,4 @@
-import { createWebDavServer, type WebDavServer } from "@davpool/testkit";
+import { createMcpServer, createWebDavServer, type WebDavServer } from "@davpool/testkit";
 import { expect, test } from "vitest";
 import { messagesOf, startHttpServer, type TestHttpServer } from "../testing/http-server.test-support.ts";
 
@@ -99,6 +99,32 @@ test.each([
   await held.off();
   expect(await messagesOf(await first)).toMatchObject([{ id: 3, result: { structuredContent: { status: 200 } } }]);
   expect(await messagesOf(await server.post(get(3), session))).toMatchObject([{ id: 3, result: {} }]);
+});
+
+test("an id that a call through the gateway has is given to no other, in a batch neither", async () => {
+  await using mcp = await createMcpServer({ transport: "stdio", name: "up", tools: [{ name: "add" }] });
+  await using server = await startHttpServer({
+    pools: { up: { transport: "mcp", servers: [{ serverId: "u", command: mcp.command }] } },
+  });
+  const session = await inSession(server);
+  const add = (id: number) => ({
+    jsonrpc: "2.0",
+    id,
+    method: "tools/call",
+    params: { name: "add", arguments: { id } },
+  });
+  const refused = { id: null, error: { code: -32_600 } };
+  using _ = mcp.inject({ kind: "hang", on: "call" });
+  const first = server.post(add(3), session);
+  await mcp.log.received("add");
+  const second = await server.post(add(3), session);
+  expect([second.status, await second.json()]).toMatchObject([400, refused]);
+  const batch = await server.post([add(4), add(4)], session);
+  expect([batch.status, await batch.json()]).toMatchObject([400, refused]);
+  mcp.clearFaults();
+  expect(await messagesOf(await first)).toMatchObject([{ id: 3, result: { content: [{ text: 'up add {"id":3}' }] } }]);
+  expect(await messagesOf(await server.post(add(3), session))).toMatchObject([{ id: 3, result: {} }]);
+  expect(mcp.calls).toHaveLength(2);
 });
 
 test("what is wrong with a call is told as the protocol has it", async () => {

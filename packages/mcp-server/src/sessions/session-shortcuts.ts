@@ -10,6 +10,7 @@ import { fullAccess } from "../identity/access.ts";
 import type { Principal } from "../identity/principal.ts";
 import type { McpServers } from "../mcp-server.ts";
 import { observeRequest, type ObservedRequest } from "../telemetry/observe-request.ts";
+import { INVALID_REQUEST, SAME_ID } from "../rpc-errors.ts";
 import { callTool, type CallRules } from "../tools/call-tool.ts";
 import type { Tool } from "../tools/tool.ts";
 import { CANCELLED, type Exchange, type Running, type Session } from "./session.ts";
@@ -23,8 +24,6 @@ const STREAM = {
   "x-accel-buffering": "no",
 };
 
-/** JSON-RPC: not a request that can be answered. */
-const INVALID = -32_600;
 /** Of a request. */
 const FIELDS = new Set(["jsonrpc", "id", "method", "params"]);
 
@@ -101,7 +100,7 @@ export class SessionShortcuts {
       ),
     );
     if (running) return this.#answer(exchange, session, running);
-    return Promise.resolve(failed(session, id, INVALID, "Another request of this session has the same id."));
+    return Promise.resolve(failed(session, id, INVALID_REQUEST, SAME_ID));
   }
 
   async #answer(exchange: Exchange, session: Session, running: Running<CallToolResult>): Promise<Response> {
@@ -111,7 +110,7 @@ export class SessionShortcuts {
     if (cancelled.aborted) return failed(session, id, CANCELLED, (cancelled.reason as Error).message);
     if (soon) return succeeded(session, id, soon);
     this.#handedOver.set(exchange.request, result);
-    const answer = await session.handle(exchange);
+    const answer = await session.handle(exchange, true);
     // Whatever the machinery has against it, it has been done.
     return answer.ok ? answer : succeeded(session, id, await result);
   }

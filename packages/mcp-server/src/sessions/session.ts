@@ -7,6 +7,7 @@ import {
   type Server,
 } from "@modelcontextprotocol/server";
 import { LastingClient } from "../lasting-client.ts";
+import { INVALID_REQUEST, SAME_ID } from "../rpc-errors.ts";
 import { EventMemory } from "./event-memory.ts";
 
 /** Milliseconds that a client is asked to wait before it takes up a stream that broke off. */
@@ -53,6 +54,8 @@ export class Session {
   readonly #events: EventMemory;
   /** Calls that run outside of the protocol server. */
   readonly #running = new Map<RequestId, AbortController>();
+  /** Requests that the protocol server has not answered yet. */
+  readonly #asked = new Set<RequestId>();
   readonly #client = new LastingClient();
   #initialize: JSONRPCMessage | undefined;
   #server!: Server;
@@ -101,10 +104,10 @@ export class Session {
   /**
    * Runs a call of the client's that is answered elsewhere.
    * @param run its signal aborts when the client cancels the call, and when the session ends.
-   * @returns undefined while another call has this id.
+   * @returns undefined while another request has this id.
    */
   run<T>(id: RequestId, run: (cancelled: AbortSignal) => Promise<T>): Running<T> | undefined {
-    if (this.#running.has(id)) return undefined;
+    if (this.#isTaken(id)) return undefined;
     const controller = new AbortController();
     const { signal: cancelled } = controller;
     this.#running.set(id, controller);
@@ -112,15 +115,26 @@ export class Session {
     return { result, cancelled };
   }
 
-  /** Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing. */
-  async handle({ request, body, auth }: Exchange): Promise<Response> {
+  /**
+   * Answers one HTTP request of the client. A session that broke is repaired first, without the client noticing.
+   * @param handedOver its call runs already, under its id.
+   */
+  async handle({ request, body, auth }: Exchange, handedOver = false): Promise<Response> {
+    const ids = requestIdsOf(body);
+    if (!handedOver && (ids.some((id) => this.#isTaken(id)) || new Set(ids).size < ids.length))
+      return Response.json(
+        { jsonrpc: "2.0", id: null, error: { code: INVALID_REQUEST, message: SAME_ID } },
+        { status: 400 },
+      );
     if (!this.#initialize) await this.#connect();
     else if (this.#repair || this.#broken) await this.repair();
     const initialize = isInitialize(body) ? body : undefined;
+    for (const id of ids) this.#asked.add(id);
     const response = await this.#transport.handleRequest(request, {
       ...(body !== undefined && { parsedBody: body }),
       ...(auth && { authInfo: auth }),
     });
+    if (!response.ok) for (const id of ids) this.#asked.delete(id);
     if (initialize && response.ok) this.#initialize = initialize;
     for (const message of Array.isArray(body) ? body : [body]) this.#endCancelled(message);
     return response;
@@ -138,6 +152,10 @@ export class Session {
     this.#transport
       .send({ jsonrpc: "2.0", id, error: { code: CANCELLED, message } })
       .catch((error: unknown) => this.#parts.log.debug(`Nothing was left to cancel: ${describeError(error)}`));
+  }
+
+  #isTaken(id: RequestId): boolean {
+    return this.#running.has(id) || this.#asked.has(id);
   }
 
   /** Its id may be used again. */
@@ -194,6 +212,12 @@ export class Session {
         this.#parts.ended(this);
       },
     });
+    this.#asked.clear();
+    const send = transport.send.bind(transport);
+    transport.send = (message, options) => {
+      if (!("method" in message) && message.id !== undefined) this.#asked.delete(message.id);
+      return send(message, options);
+    };
     this.#broken = false;
     this.#server = server;
     this.#transport = transport;
@@ -206,6 +230,14 @@ export class Session {
       if (this.#transport === transport) this.#broken = true;
     };
   }
+}
+
+/** The ids of the requests that a client has posted, one or several. */
+function requestIdsOf(body: unknown): readonly RequestId[] {
+  return (Array.isArray(body) ? (body as unknown[]) : [body]).flatMap((message) => {
+    const { id, method } = (message ?? {}) as { readonly id?: unknown; readonly method?: unknown };
+    return method !== undefined && (typeof id === "string" || typeof id === "number") ? id : [];
+  });
 }
 
 function isInitialize(body: unknown): body is JSONRPCMessage {

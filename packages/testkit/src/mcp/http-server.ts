@@ -10,6 +10,7 @@ import {
   beginsSession,
   errorReply,
   isModern,
+  longReply,
   progressOf,
   replyTo,
   type RpcMessage,
@@ -188,7 +189,9 @@ export class McpHttpServer implements McpServer {
     else {
       response.writeHead(202).end();
       const stream = this.sessions.get(old);
-      if (stream) for (const one of [...progressOf(message), reply]) if (one) event(stream, one);
+      const long = call ? faultOf(this.#settings.faults, "long-line") : undefined;
+      const whole = long && reply ? longReply(reply, long.bytes) : reply;
+      if (stream) for (const one of [...progressOf(message), whole]) if (one) event(stream, one);
     }
   }
 
@@ -222,14 +225,15 @@ export class McpHttpServer implements McpServer {
     const { faults } = this.#settings;
     const call = message.method === "tools/call";
     const progress = progressOf(message);
+    const long = call ? faultOf(faults, "long-line") : undefined;
+    const whole = long && reply ? longReply(reply, long.bytes) : reply;
     if (this.#answersAs === "stream" || progress.length > 0) {
       response.writeHead(200, { ...STREAM, ...headers });
-      for (const one of [...progress, reply]) if (one) event(response, one);
+      for (const one of [...progress, whole]) if (one) event(response, one);
       response.end();
       return;
     }
-    const long = call ? faultOf(faults, "long-line") : undefined;
-    const json = long ? JSON.stringify("x".repeat(long.bytes ?? 10_000_000)) : JSON.stringify(reply);
+    const json = JSON.stringify(whole);
     response.writeHead(200, { "content-type": "application/json", ...headers });
     response.end(call && faultOf(faults, "invalid-json") ? json.slice(0, -20) : json);
   }

@@ -50,6 +50,11 @@ export function replyTo(message: RpcMessage, settings: McpSettings): RpcReply | 
   };
 }
 
+/** An answer to a call with so many bytes of text. Its id comes last, as most servers write it. */
+export function longReply({ id, result }: RpcReply, bytes = 10_000_000): object {
+  return { result: { ...result, content: [{ type: "text", text: "x".repeat(bytes) }] }, jsonrpc: "2.0", id };
+}
+
 export function errorReply(id: string | number, code: number, message: string, data?: unknown): RpcReply {
   return { jsonrpc: "2.0", id, error: { code, message, ...(data !== undefined && { data }) } };
 }

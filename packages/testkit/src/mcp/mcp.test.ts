@@ -124,7 +124,7 @@ describe("over stdio", () => {
     server.clearFaults();
     server.inject({ kind: "long-line", bytes: 100_000 });
     say(call(2, "add"));
-    expect(await line()).toHaveLength(100_000);
+    expect((await line()).length).toBeGreaterThan(100_000);
     server.clearFaults();
     server.inject({ kind: "invalid-json" });
     say(call(3, "add"));

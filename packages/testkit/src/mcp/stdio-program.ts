@@ -3,7 +3,7 @@ import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { faultOf } from "./mcp-fault.ts";
 import { entryOf } from "./mcp-log.ts";
-import { beginsSession, progressOf, replyTo, type RpcMessage } from "./mcp-replies.ts";
+import { beginsSession, longReply, progressOf, replyTo, type RpcMessage } from "./mcp-replies.ts";
 import type { McpSettings } from "./mcp-settings.ts";
 
 /*
@@ -100,7 +100,7 @@ function take(message: RpcMessage): void {
   for (const step of progressOf(message)) write(step);
   const reply = replyTo(message, settings);
   const long = call && faultOf(faults, "long-line");
-  if (long) process.stdout.write(`${"x".repeat(long.bytes ?? 10_000_000)}\n`);
+  if (long && reply) write(longReply(reply, long.bytes));
   else if (call && faultOf(faults, "invalid-json")) process.stdout.write(`${JSON.stringify(reply).slice(0, -20)}\n`);
   else if (reply) write(reply);
   if (call) answered++;

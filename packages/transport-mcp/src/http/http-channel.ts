@@ -1,7 +1,13 @@
 import { sleep, type Clock } from "@davpool/core";
 import type { JSONRPCMessage, JSONRPCRequest, TransportSendOptions } from "@modelcontextprotocol/client";
-import { deliver, endRequest, type Channel, type Exchange } from "../channel.ts";
-import { ConnectionBrokenError, ConnectionClosedError, SessionLostError, UnusableAnswerError } from "../errors.ts";
+import { deliver, discard, endRequest, type Channel, type Exchange } from "../channel.ts";
+import {
+  AnswerTooLargeError,
+  ConnectionBrokenError,
+  ConnectionClosedError,
+  SessionLostError,
+  UnusableAnswerError,
+} from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ask, broken, refusalOf, textOf, type Endpoint, type HttpAnswer } from "./http-client.ts";
 import { eventsOf, type ServerEvent } from "./event-stream.ts";
@@ -45,6 +51,10 @@ export class HttpChannel implements Channel {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.ended = promise;
     this.#end = resolve;
+  }
+
+  get serverId(): string {
+    return this.#endpoint.serverId;
   }
 
   start(): Promise<void> {
@@ -126,7 +136,7 @@ export class HttpChannel implements Channel {
     signal: AbortSignal,
     done: () => void,
   ): Promise<boolean> {
-    const { url, longestMessage } = this.#endpoint;
+    const { url, serverId, longestMessage } = this.#endpoint;
     const begins = request?.method === "initialize";
     const session = begins ? undefined : this.sessionId;
     const answer = await ask(this.#endpoint, "POST", url, {
@@ -163,7 +173,7 @@ export class HttpChannel implements Channel {
     }
     let text: string;
     try {
-      text = await textOf(answer, longestMessage, exchange);
+      text = await textOf(answer, serverId, longestMessage, exchange);
     } catch (error) {
       throw broken(url, error);
     }
@@ -215,8 +225,7 @@ export class HttpChannel implements Channel {
         for await (const event of this.#events(stream, exchange)) {
           last = event.id ?? last;
           pause = event.retry ?? pause;
-          const message = this.#take(event, exchange);
-          if (message && answers(message, request)) return;
+          if (this.#take(event, exchange, request)) return;
         }
         if (stream && last !== undefined) exchange?.parted?.();
       } catch (error) {
@@ -226,7 +235,7 @@ export class HttpChannel implements Channel {
       // A person may take long to answer, and proxies cut what is silent.
       const asking = exchange !== undefined && exchange.questions > 0;
       if (asking && stream) resumes = 0;
-      if (last === undefined || resumes >= MOST_RESUMES || problem instanceof UnusableAnswerError) break;
+      if (last === undefined || resumes >= MOST_RESUMES || problem instanceof AnswerTooLargeError) break;
       const wait = stream ? pause : Math.max(pause, FIRST_PAUSE) * 2 ** resumes;
       await sleep(this.#clock, Math.min(wait, LONGEST_PAUSE), { signal });
       try {
@@ -238,7 +247,7 @@ export class HttpChannel implements Channel {
       // What has been asked is not thrown away for one stream that could not be opened.
       if (!stream && !asking) break;
     }
-    const why = problem instanceof UnusableAnswerError ? problem : streamEnded(problem);
+    const why = problem instanceof AnswerTooLargeError ? problem : streamEnded(problem);
     endRequest(this, request.id, exchange, why);
   }
 
@@ -294,14 +303,21 @@ export class HttpChannel implements Channel {
 
   #events(stream: HttpAnswer | undefined, exchange: Exchange | undefined): AsyncGenerator<ServerEvent> {
     const body = (stream?.body ?? []) as AsyncIterable<Buffer>;
-    return eventsOf(body, this.#endpoint.longestMessage, (bytes) => exchange?.moved(bytes));
+    const { serverId, longestMessage } = this.#endpoint;
+    return eventsOf(body, serverId, longestMessage, (bytes) => exchange?.moved(bytes));
   }
 
-  #take({ type, data }: ServerEvent, about?: Exchange): JSONRPCMessage | undefined {
-    if (type !== "message" || data === "") return undefined;
+  /** True when it answered the request. */
+  #take({ type, data, outline }: ServerEvent, about?: Exchange, request?: JSONRPCRequest): boolean {
+    if (outline) {
+      const { serverId, longestMessage } = this.#endpoint;
+      discard(this, outline, about, AnswerTooLargeError.tooLong(serverId, longestMessage));
+      return request !== undefined && answers(outline, request);
+    }
+    if (type !== "message" || data === "") return false;
     const message = [parsed(data)].flat()[0];
     if (message) deliver(this, message, about);
-    return message;
+    return message !== undefined && request !== undefined && answers(message, request);
   }
 
   /** The server was told; its answer is not waited for any more. */
@@ -319,8 +335,11 @@ function streamEnded(cause: unknown): ConnectionBrokenError {
   return new ConnectionBrokenError("its stream ended before the answer came", cause);
 }
 
-function answers(message: JSONRPCMessage, { id }: JSONRPCRequest): boolean {
-  return !("method" in message) && String(message.id) === String(id);
+function answers(
+  message: { readonly id?: unknown; readonly method?: unknown },
+  { id }: Pick<JSONRPCRequest, "id">,
+): boolean {
+  return message.method === undefined && String(message.id) === String(id);
 }
 
 function parsed(text: string): JSONRPCMessage | JSONRPCMessage[] | undefined {

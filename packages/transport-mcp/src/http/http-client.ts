@@ -3,15 +3,15 @@ import { isDavpoolError } from "@davpool/core";
 import { SdkErrorCode, SdkHttpError } from "@modelcontextprotocol/client";
 import { request, type Dispatcher } from "undici";
 import type { Exchange } from "../channel.ts";
-import { ConnectionBrokenError } from "../errors.ts";
+import { AnswerTooLargeError, ConnectionBrokenError } from "../errors.ts";
 import { problemAt, problemOfStatus } from "../problem.ts";
 import type { McpRefusal } from "../wire.ts";
 import type { Authorization } from "./authorization.ts";
 import type { Announced } from "./agent.ts";
-import { tooLong } from "./event-stream.ts";
 
 /** Where a server is, and what every request to it carries. */
 export interface Endpoint {
+  readonly serverId: string;
   readonly url: string;
   readonly agent: Dispatcher;
   readonly authorization: Authorization;
@@ -77,14 +77,19 @@ export async function ask(
   }
 }
 
-/** A whole body. @throws UnusableAnswerError when it is too long. */
-export async function textOf({ body }: HttpAnswer, longest: number, exchange?: Exchange): Promise<string> {
+/** A whole body. @throws AnswerTooLargeError when it is longer than so many bytes. */
+export async function textOf(
+  { body }: HttpAnswer,
+  serverId: string,
+  longest: number,
+  exchange?: Exchange,
+): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of body as AsyncIterable<Buffer>) {
     exchange?.moved(chunk.byteLength);
     size += chunk.byteLength;
-    if (size > longest) throw tooLong(longest);
+    if (size > longest) throw AnswerTooLargeError.tooLong(serverId, longest);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString("utf8");
@@ -92,7 +97,7 @@ export async function textOf({ body }: HttpAnswer, longest: number, exchange?: E
 
 /** What an answer that is no success means. */
 export async function refusalOf(answer: HttpAnswer): Promise<{ error: HttpRefusalError; text: string }> {
-  const text = await textOf(answer, LONGEST_REFUSAL).catch(() => "");
+  const text = await textOf(answer, "", LONGEST_REFUSAL).catch(() => "");
   const retryAfter = answer.headers["retry-after"];
   return { error: new HttpRefusalError(answer.status, retryAfter, text), text };
 }

@@ -1,9 +1,10 @@
 import type { JSONRPCMessage } from "@modelcontextprotocol/client";
-import { deliver, type Channel, type Exchange } from "../channel.ts";
-import { ConnectionBrokenError, ConnectionClosedError, NotConnectedError } from "../errors.ts";
+import { deliver, discard, type Channel, type Exchange } from "../channel.ts";
+import { AnswerTooLargeError, ConnectionBrokenError, ConnectionClosedError, NotConnectedError } from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ask, broken, refusalOf, type Endpoint } from "./http-client.ts";
 import { eventsOf } from "./event-stream.ts";
+import { UnderWay } from "../under-way.ts";
 
 /** The HTTP+SSE of 2024: one stream with everything the server says; what it is told is posted to an address it names. */
 export class SseChannel implements Channel {
@@ -21,13 +22,17 @@ export class SseChannel implements Channel {
   #version: string | undefined;
   #over = false;
   /** The stream carries the answers of all requests: its bytes are the progress of each of them. */
-  readonly #waiting = new Map<string | number, Exchange>();
+  readonly #waiting = new UnderWay();
 
   constructor(endpoint: Endpoint) {
     this.#endpoint = endpoint;
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.ended = promise;
     this.#end = resolve;
+  }
+
+  get serverId(): string {
+    return this.#endpoint.serverId;
   }
 
   async start(): Promise<void> {
@@ -50,8 +55,7 @@ export class SseChannel implements Channel {
     const exchange = this.next;
     this.next = undefined;
     if (this.#to === undefined || this.#over) throw new ConnectionBrokenError("its stream has ended");
-    const id = "method" in message && "id" in message ? message.id : undefined;
-    if (id !== undefined && exchange) this.#waiting.set(id, exchange);
+    this.#waiting.sending(message, exchange);
     try {
       const answer = await ask(this.#endpoint, "POST", this.#to, {
         headers: {
@@ -65,7 +69,7 @@ export class SseChannel implements Channel {
       if (answer.status < 200 || answer.status >= 300) throw (await refusalOf(answer)).error;
       await answer.body.dump();
     } catch (error) {
-      if (id !== undefined) this.#waiting.delete(id);
+      if ("method" in message && "id" in message) this.#waiting.forget(message.id);
       throw error;
     }
   }
@@ -77,12 +81,19 @@ export class SseChannel implements Channel {
   }
 
   async #read(body: AsyncIterable<Buffer>, named: () => void, failed: (error: Error) => void): Promise<void> {
-    const { url, longestMessage } = this.#endpoint;
+    const { url, serverId, longestMessage } = this.#endpoint;
     let why: Error = new ConnectionBrokenError("its stream ended");
     try {
-      const moved = (bytes: number) => this.#waiting.forEach((exchange) => exchange.moved(bytes));
-      for await (const { type, data } of eventsOf(body, longestMessage, moved)) {
-        if (type === "endpoint") {
+      const moved = (bytes: number) => this.#waiting.moved(bytes);
+      for await (const { type, data, outline } of eventsOf(body, serverId, longestMessage, moved)) {
+        if (outline)
+          discard(
+            this,
+            outline,
+            this.#waiting.answered(outline),
+            AnswerTooLargeError.tooLong(serverId, longestMessage),
+          );
+        else if (type === "endpoint") {
           this.#to = this.#placeOf(data);
           named();
         } else if (type === "message") this.#take(data);
@@ -111,8 +122,7 @@ export class SseChannel implements Channel {
       return;
     }
     if (!isMessage(message)) return;
-    if (!("method" in message) && message.id !== undefined && message.id !== null) this.#waiting.delete(message.id);
-    deliver(this, message);
+    deliver(this, message, this.#waiting.answered(message));
   }
 
   #finish(why: Error): void {

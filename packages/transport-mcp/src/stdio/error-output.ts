@@ -5,7 +5,7 @@ import { Lines } from "./lines.ts";
 const LONGEST_LINE = 1_000;
 const SHORTEST_SECRET = 4;
 const MOST_LINES = 1_000;
-/** A line that does not end is cut here. */
+/** Bytes of a line; longer ones are left out. */
 const LONGEST_READ = 64 * 1024;
 /** What comes after the reason: where it happened, what else the error has, brackets, and the version of the runtime. */
 const AFTERWARDS = /^\s+at |^\s+\S+: |^[^\p{L}\p{N}]+$|^Node\.js v\d/u;
@@ -31,7 +31,7 @@ export class ErrorOutput {
       .toSorted((one, other) => other.length - one.length);
     const lines = new Lines(LONGEST_READ);
     stream.on("data", (chunk: Buffer) => {
-      for (const line of lines.push(chunk) ?? []) this.#take(line);
+      for (const line of lines.push(chunk)) if (typeof line === "string") this.#take(line);
     });
     stream.on("error", () => {});
   }

@@ -1,10 +1,12 @@
 import type { Clock, Log } from "@davpool/core";
 import type { JSONRPCMessage } from "@modelcontextprotocol/client";
-import { deliver, type Channel, type Exchange } from "../channel.ts";
-import { ConnectionBrokenError, ConnectionClosedError } from "../errors.ts";
+import { deliver, discard, type Channel, type Exchange } from "../channel.ts";
+import { AnswerTooLargeError, ConnectionBrokenError, ConnectionClosedError } from "../errors.ts";
 import { isMessage } from "../message.ts";
 import { ErrorOutput } from "./error-output.ts";
 import { Lines } from "./lines.ts";
+import type { Outline } from "./outline.ts";
+import { UnderWay } from "../under-way.ts";
 import { ServerProcess, type Command, type Exit } from "./server-process.ts";
 
 export interface StdioSettings {
@@ -30,6 +32,7 @@ export class StdioChannel implements Channel {
   puzzled = false;
   readonly #command: Command;
   readonly #settings: StdioSettings;
+  readonly #underWay = new UnderWay();
   readonly #end: (why: Error) => void;
   #process: ServerProcess | undefined;
   #errorOutput: ErrorOutput | undefined;
@@ -45,6 +48,10 @@ export class StdioChannel implements Channel {
     const { promise, resolve } = Promise.withResolvers<Error>();
     this.ended = promise;
     this.#end = resolve;
+  }
+
+  get serverId(): string {
+    return this.#settings.serverId;
   }
 
   /** Both together tell the protocol's machinery that this is a process. */
@@ -63,9 +70,9 @@ export class StdioChannel implements Channel {
     this.#errorOutput = new ErrorOutput(child.stderr, log, serverId, secrets);
     const lines = new Lines(longestMessage);
     child.stdout.on("data", (chunk: Buffer) => {
-      const arrived = lines.push(chunk);
-      if (arrived) for (const line of arrived) this.#take(line);
-      else this.#tooLong();
+      for (const line of lines.push(chunk))
+        if (typeof line === "string") this.#take(line);
+        else this.#tooLong(line);
     });
     child.stdout.on("error", () => {});
     void child.gone.then((exit) => this.#gone(exit));
@@ -89,6 +96,7 @@ export class StdioChannel implements Channel {
       throw this.#why ?? new ConnectionBrokenError("its process does not listen");
     }
     if ("method" in message && message.method === "server/discover") this.puzzled = true;
+    this.#underWay.sending(message, exchange);
     exchange?.sent();
     if (this.#outgoing === "") process.nextTick(this.#flush);
     this.#outgoing += `${JSON.stringify(message)}\n`;
@@ -124,15 +132,16 @@ export class StdioChannel implements Channel {
     }
     this.#spoke = true;
     if (!("method" in message)) this.puzzled = false;
-    deliver(this, message);
+    deliver(this, message, this.#underWay.answered(message));
   }
 
-  #tooLong(): void {
-    this.#why ??= new ConnectionBrokenError(
-      `it wrote a message of more than ${this.#settings.longestMessage} bytes; raise longestMessage if that is meant`,
+  #tooLong(outline: Outline): void {
+    const { serverId, longestMessage, log } = this.#settings;
+    log.warn(
+      `A server wrote a line of more than ${longestMessage} bytes, which was discarded; raise longestMessage of its pool's transport if that is meant.`,
+      { serverId },
     );
-    // Nothing that follows could be understood.
-    this.#process?.kill();
+    discard(this, outline, this.#underWay.answered(outline), AnswerTooLargeError.tooLong(serverId, longestMessage));
   }
 
   #gone({ code, signal }: Exit): void {

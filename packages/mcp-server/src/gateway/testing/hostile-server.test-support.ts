@@ -17,6 +17,7 @@ const TOOLS = [
   '{"name":"mirror","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"bad name\\r\\nx: y"}}}}',
   '{"name":"lists","inputSchema":{"type":"object"},"annotations":{"readOnlyHint":true}}',
   '{"name":"fail","inputSchema":{"type":"object"}}',
+  '{"name":"nested","inputSchema":{"type":"object"}}',
   "null",
   "7",
 ];
@@ -40,6 +41,8 @@ function answer(id: string, method: string, tool: string): void {
   if (method !== "tools/call") return void say(`{"jsonrpc":"2.0","id":${id},"error":{"code":-32601,"message":"no"}}`);
   if (tool === "fail")
     return void say(`{"jsonrpc":"2.0","id":${id},"error":{"code":-1,"message":"deep","data":${nested(50_000)}}}`);
+  if (tool === "nested")
+    return void say(`{"jsonrpc":"2.0","id":${id},"result":{"content":[],"structuredContent":${nested(20_000)}}}`);
   return void say(
     `{"jsonrpc":"2.0","id":${id},"result":{"content":[{"type":"text","text":"[\\"${tool}\\",${lists}]"}]}}`,
   );
