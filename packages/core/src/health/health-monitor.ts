@@ -19,7 +19,7 @@ export interface HealthMonitorHooks<W extends Wire> {
 
 /** Intervals vary by this share, so that the checks of many processes do not fall together. */
 const JITTER = 0.1;
-/** Times that the pause between checks of a degraded server is doubled, up to its own interval. */
+/** Times that the pause between such checks is doubled, up to the server's own interval. */
 const MOST_DOUBLINGS = 20;
 
 /**
@@ -73,7 +73,7 @@ export class HealthMonitor<W extends Wire> implements Disposable {
       due: 0,
       last: -Infinity,
       abort: undefined,
-      degraded: 0,
+      unchanged: 0,
       queued: false,
     };
     this.#watched.set(server, watched);
@@ -179,8 +179,8 @@ export class HealthMonitor<W extends Wire> implements Disposable {
     const interval = server.profile.healthCheckInterval * 1_000;
     const { recoveryInterval } = this.#settings;
     // What stays as it is, such as refused credentials, is looked at ever more seldom.
-    watched.degraded = result.state === "degraded" ? watched.degraded + 1 : 0;
-    const soon = recoveryInterval * 2 ** Math.min(Math.max(0, watched.degraded - 1), MOST_DOUBLINGS);
+    watched.unchanged = result.state === "degraded" || refused ? watched.unchanged + 1 : 0;
+    const soon = recoveryInterval * 2 ** Math.min(Math.max(0, watched.unchanged - 1), MOST_DOUBLINGS);
     const delay = server.health === "healthy" ? interval : Math.min(interval, soon);
     this.#schedule(server, watched, delay * (1 - JITTER + 2 * JITTER * this.#random()));
   }
@@ -205,8 +205,8 @@ function aborted(signal: AbortSignal): Promise<never> {
 }
 
 interface Watched {
-  /** Checks in a row that have found it degraded. */
-  degraded: number;
+  /** Checks in a row that have found what only an operator can put right. */
+  unchanged: number;
   /** It waits for a slot. */
   queued: boolean;
   timer: Disposable | undefined;

@@ -106,6 +106,10 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
     const { clock } = this.#parts;
     return (this.#waits > 0 ? this.#waitingSince : clock.now()) - this.startedAt - this.#waited;
   }
+  /** The connection that it uses, once it has asked for one. */
+  get kept(): KeptConnection<W> | undefined {
+    return this.#kept;
+  }
   get resource(): string | undefined {
     return this.#parts.resource;
   }
@@ -130,6 +134,8 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
   whileRunning<T>(work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
       this.#interrupt = reject;
+      // It may have been ended while `work` began.
+      if (this.ended) reject(this.signal.reason as Error);
       work.then(resolve, reject);
     });
   }

@@ -2,11 +2,15 @@ import type { Failure } from "../contracts/failure.ts";
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 
 /**
- * What it means that the credentials of a call's principal cannot be had. It ends the call: no server is to blame, and
- * one principal's missing secret must not use up the retries that all share.
+ * What it means that the credentials of a call cannot be used. Where a principal's cannot be had, that ends the call: no
+ * server is to blame, and one principal's missing secret must not use up the retries that all share. Where a server has
+ * refused them before, the call goes on to another one.
  */
 export function credentialFailure(error: unknown): Failure | undefined {
-  if (!isDavpoolError(error) || error.code !== "NO_CREDENTIALS") return undefined;
+  if (!isDavpoolError(error)) return undefined;
+  if (error.code === "CREDENTIALS_REFUSED")
+    return { kind: "refused", blame: "request", message: "it refuses the credentials", code: error.code, cause: error };
+  if (error.code !== "NO_CREDENTIALS") return undefined;
   return { kind: "invalid", blame: "request", message: error.message, code: error.code, cause: error };
 }
 

@@ -13,11 +13,16 @@ export interface Keeping {
 /** Those of some hundred people stay warm between two requests; those of people who went home are closed. */
 const KEEPING: Keeping = { most: 256, idle: 120_000 };
 
+/** Failures in a row, with nothing good in between, after which a connection is replaced. */
+const FAILURES = 3;
+
 /** One partition's connection, opening or open, and how many attempts use it. */
 export class KeptConnection<W extends Wire> {
   readonly partition: Partition;
   connection: Connection<W> | Promise<Connection<W>>;
   users = 0;
+  /** In a row. */
+  failures = 0;
   /** On the clock's scale, while nobody uses it. */
   idleSince = 0;
   /** When the pool led its caller here last, on a scale that grows over all servers. */
@@ -117,6 +122,18 @@ export class Connections<W extends Wire> {
         partition.name === name && (partition.principal === undefined || partition.principal === principal),
     );
     await Promise.all(released.map((kept) => this.#release(kept)));
+  }
+
+  /**
+   * An attempt that used a connection has ended. One that only fails is replaced, whatever the failures are called: its
+   * server may have been restarted and know nothing of it.
+   * @returns whether it was given up now.
+   */
+  ended(kept: KeptConnection<W>, verdict: "good" | "bad" | undefined): boolean {
+    if (verdict === "good") kept.failures = 0;
+    if (verdict !== "bad" || ++kept.failures < FAILURES || this.#open.get(kept.partition.key) !== kept) return false;
+    void this.#release(kept);
+    return true;
   }
 
   /** Whoever takes a partition next opens it anew; its connection closes once the attempts that have it have ended. */

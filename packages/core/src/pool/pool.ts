@@ -439,6 +439,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     server.release(attempt.principal);
     server.attemptsTotal++;
     if (failure) server.attemptsFailed++;
+    server.ended(attempt);
     const refused = failure?.kind === "refused";
     const end = failure === undefined ? "answer" : refused ? "failure" : ENDS[failure.blame];
     this.#observe(server, { latency, end, ...(failure && { failure }) });

@@ -2,15 +2,19 @@ import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../contracts/clock.ts";
 import type { Connection, ConnectionStats } from "../contracts/connection.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
+import type { Failure } from "../contracts/failure.ts";
 import type { ServerStatus } from "../contracts/pool.ts";
 import type { EnabledOverride } from "../contracts/profile-store.ts";
 import type { HealthState, ServerView } from "../contracts/selector.ts";
 import type { ServerOrigin, ServerProfile } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
 import type { Caller, Wire } from "../contracts/wire.ts";
+import { isDavpoolError } from "../errors/davpool-error.ts";
 import type { HealthRecord } from "../health/health-record.ts";
+import type { RunningAttempt } from "./attempt.ts";
 import { Connections } from "./connections.ts";
 import { fairShare, Holdings } from "./holdings.ts";
+import { RefusedCredentials } from "./refused-credentials.ts";
 import { RetryBudget } from "./retry-budget.ts";
 import { SHARED, partitionOf, type Partition } from "./partition.ts";
 
@@ -55,6 +59,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
   /** Attempts that wait for their callers, without a slot. */
   #suspended = 0;
   readonly #holdings = new Holdings();
+  readonly #refused: RefusedCredentials;
   /** Of calls that name this server. */
   readonly budget: RetryBudget;
   attemptsTotal = 0;
@@ -66,6 +71,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
     this.#profile = profile;
     this.record = record;
     this.#parts = parts;
+    this.#refused = new RefusedCredentials(this.serverId, parts.clock);
     this.#connections = this.#newConnections();
     this.budget = new RetryBudget(parts.retryBudget);
   }
@@ -170,13 +176,42 @@ export class Server<W extends Wire = Wire> implements ServerView {
     const partition = name === "" ? SHARED : { key: `:${name}`, name, principal: undefined };
     const kept = connections.take(partition);
     try {
-      const complaint = await (await kept.connection).probe(signal);
-      // What it is asked with may have been put right meanwhile, and is read when a connection opens.
-      if (complaint !== undefined) connections.renew(partition);
-      return complaint;
+      const connection = await kept.connection;
+      try {
+        const complaint = await connection.probe(signal);
+        this.#refused.accepted(partition.key);
+        // What it is asked with may have been put right meanwhile, and is read when a connection opens.
+        if (complaint !== undefined) connections.renew(partition);
+        return complaint;
+      } catch (error) {
+        if (isDavpoolError(error) && error.code === "CREDENTIALS_REFUSED") this.#refuse(connections, partition);
+        else connections.ended(kept, "bad");
+        throw error;
+      }
     } finally {
       connections.giveBack(kept);
     }
+  }
+
+  /** An attempt on one of its connections has ended. */
+  ended({ connections, kept, failure, wasSent }: RunningAttempt<W>): void {
+    if (!kept || (failure?.kind === "refused" && !wasSent)) return;
+    const { partition } = kept;
+    if (failure?.kind !== "refused") {
+      connections.ended(kept, verdictOf(failure));
+      if (!failure) this.#refused.accepted(partition.key);
+      return;
+    }
+    // Of the server's own credentials, the check says whether they are refused altogether or for one path only: else one
+    // caller's forbidden path would keep everybody out.
+    const again = connections.ended(kept, "bad") && partition.principal !== undefined;
+    if (again || this.#refused.has(partition.key)) this.#refuse(connections, partition);
+  }
+
+  /** The credentials of a partition are not sent again for a while, unless they change. */
+  #refuse(connections: Connections<W>, partition: Partition): void {
+    this.#refused.refused(partition.key);
+    connections.renew(partition);
   }
 
   /** @throws NoCredentialsError where the caller has none here. */
@@ -210,6 +245,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
     this.#profile = profile;
     if (isDeepStrictEqual(identity(profile), before)) return;
     const old = this.#connections;
+    this.#refused.clear();
     this.#connections = this.#newConnections();
     this.#outdated.add(old);
     void old.closeWhenIdle().then(() => this.#outdated.delete(old));
@@ -257,17 +293,25 @@ export class Server<W extends Wire = Wire> implements ServerView {
     return new Connections((partition) => this.#connect(partition), this.#parts.clock);
   }
 
-  async #connect({ name, principal }: Partition): Promise<Connection<W>> {
-    const { transport, credentials, signal, clock } = this.#parts;
+  async #connect({ key, name, principal }: Partition): Promise<Connection<W>> {
+    const { transport, credentials: source, signal, clock } = this.#parts;
     const profile = this.#profile;
+    const credentials = await source.credentials(profile, principal, signal, this.origin);
+    this.#refused.admit(key, credentials);
     return transport.connect(profile, {
       partition: name,
       origin: this.origin,
-      credentials: await credentials.credentials(profile, principal, signal, this.origin),
+      credentials,
       signal,
       clock,
     });
   }
+}
+
+/** What the end of an attempt says about its connection. */
+function verdictOf(failure: Failure | undefined): "good" | "bad" | undefined {
+  if (!failure) return "good";
+  return failure.blame === "request" || failure.blame === "caller" ? undefined : "bad";
 }
 
 /** What a connection depends on. */
