@@ -492,8 +492,18 @@ describe("what is wrong is said with its path", () => {
     ],
     [
       "has no default export",
-      () => Promise.resolve({ plugin: roundRobin }),
+      () => import("../testing/named-plugin.test-support.ts"),
+      'plugins[0]: the default export of "p" is missing: the module exports named by name. Write `export default definePlugin({ … })`.',
+    ],
+    [
+      "exports what was not made with definePlugin",
+      () => Promise.resolve({ default: { kind: "selector", name: "x" } }),
       'plugins[0]: the default export of "p" has no `contract`: make it with definePlugin of @davpool/core.',
+    ],
+    [
+      "takes the name of a plugin that is there already",
+      () => Promise.resolve({ default: { ...roundRobin } }),
+      'plugins[0]: the default export of "p" ("round-robin") has the name of another selector plugin. Choose another name, or set override: true in definePlugin to replace that one.',
     ],
   ])("a plugin package that %s", async (_what, importPlugin, expected) => {
     expect(await problems({ ...pool(), plugins: ["p"] }, { importPlugin })).toEqual([expected]);

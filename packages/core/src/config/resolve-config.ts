@@ -256,9 +256,8 @@ async function registerPlugins(
   for (const [index, entry] of entries.entries()) {
     const path = member("plugins", String(index));
     if (typeof entry !== "string") {
-      const problem = pluginProblem(entry);
-      if (problem === undefined) registry.register(entry as AnyPlugin);
-      else issues.push({ path, message: `${problem}.` });
+      const problem = pluginProblem(entry) ?? registry.register(entry as AnyPlugin);
+      if (problem !== undefined) issues.push({ path, message: `${problem}.` });
       continue;
     }
     if (!importPlugin) {
@@ -283,9 +282,8 @@ async function registerPlugins(
     const module = exported as { default?: unknown } | null | undefined;
     const candidates = [module?.default ?? module].flat();
     for (const candidate of candidates) {
-      const problem = pluginProblem(candidate);
-      if (problem === undefined) registry.register(candidate as AnyPlugin);
-      else issues.push({ path, message: `the default export of "${entry}" ${problem}.` });
+      const problem = pluginProblem(candidate) ?? registry.register(candidate as AnyPlugin);
+      if (problem !== undefined) issues.push({ path, message: `the default export of "${entry}" ${problem}.` });
     }
   }
 }

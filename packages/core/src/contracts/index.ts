@@ -32,6 +32,7 @@ export type {
   RequestCounters,
   StoredHealth,
   StoredServer,
+  StoredSnapshot,
   StoredState,
 } from "./profile-store.ts";
 export type { Repeat, RequestTraits } from "./request-traits.ts";

@@ -47,7 +47,7 @@ export interface StoredServer {
 }
 
 export interface StoredHealth {
-  readonly servers: Readonly<Record<string, HealthSnapshot>>;
+  readonly servers: Readonly<Record<string, StoredSnapshot>>;
   readonly counters: RequestCounters;
 }
 
@@ -62,6 +62,12 @@ export interface HealthSnapshot {
   readonly uptime: number;
   readonly consecutiveFailures: number;
   readonly consecutiveSuccesses: number;
+}
+
+/** Health as it is stored, so that a restart loses nothing of it. */
+export interface StoredSnapshot extends HealthSnapshot {
+  /** ISO 8601: since when `uptime` has been measured. Absent: for 24 hours. */
+  readonly uptimeSince?: string;
 }
 
 /** Counts of calls, not of attempts. */

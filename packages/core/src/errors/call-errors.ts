@@ -36,11 +36,13 @@ export class OutcomeUnknownError extends DavpoolError {
   readonly attempts: readonly AttemptRecord[];
 
   constructor(operation: string, attempts: readonly AttemptRecord[]) {
-    const last = attempts.at(-1);
+    const sent = attempts.filter((attempt) => attempt.outcome !== "failed");
+    const times = sent.length === 1 ? "once" : `${sent.length} times`;
+    const late = sent.some((attempt) => attempt.failure?.kind === "timeout");
     super(
       "OUTCOME_UNKNOWN",
-      `${operation} may or may not have been carried out by ${last?.serverId ?? "the server"} (${last?.failure?.message ?? "the connection ended"}). It was not repeated. Look at the current state before sending it again.`,
-      { details: { attempts: attempts.map(attemptDetails) }, cause: last?.failure?.cause },
+      `${operation} may or may not have been carried out: it was sent ${times} (${sent.map(ending).join("; ")}). Look at the current state before sending it again.${late ? LATE : ""}`,
+      { details: { attempts: attempts.map(attemptDetails) }, cause: attempts.at(-1)?.failure?.cause },
     );
     this.attempts = attempts;
   }
@@ -54,26 +56,38 @@ export class AnswerIncompleteError extends DavpoolError {
     const last = attempts.at(-1);
     super(
       "ANSWER_INCOMPLETE",
-      `${operation} was answered by ${last?.serverId ?? "the server"}, but its answer broke off (${last?.failure?.message ?? "the connection ended"}). It was not repeated. Look at the current state before sending it again.`,
+      `${operation} was answered by ${last?.serverId ?? "the server"}, but its answer broke off (${last?.failure?.message ?? "the connection ended"}). It was not sent again. Look at the current state before sending it again.`,
       { details: { attempts: attempts.map(attemptDetails) }, cause: last?.failure?.cause },
     );
     this.attempts = attempts;
   }
 }
 
-/** `DEADLINE_EXCEEDED`: the call's time was up before any server had answered. */
+/** `DEADLINE_EXCEEDED`: no server answered in time, within its own `timeout` or before the call's deadline. */
 export class DeadlineExceededError extends DavpoolError {
   readonly attempts: readonly AttemptRecord[];
 
-  /** @param policy the name of the one that had not answered, so that no server was asked. */
-  constructor(operation: string, deadline: number, attempts: readonly AttemptRecord[], policy?: string) {
-    const tried = attempts.map((attempt) => `${attempt.serverId}: ${attempt.failure?.message ?? attempt.outcome}`);
+  /**
+   * @param deadline milliseconds that the call had; undefined where each server used up its own `timeout` before.
+   * @param policy the name of the one that had not answered, so that no server was asked.
+   */
+  constructor(operation: string, deadline: number | undefined, attempts: readonly AttemptRecord[], policy?: string) {
+    const tried = attempts.length > 0 ? ` (${attempts.map(ending).join("; ")})` : "";
+    const ms = deadline === undefined ? undefined : Math.round(deadline);
     super(
       "DEADLINE_EXCEEDED",
-      policy === undefined
-        ? `${operation} did not finish within ${deadline} ms${tried.length > 0 ? ` (${tried.join("; ")})` : ""}. Give it a longer deadline, or look at the servers' health.`
-        : `The policy "${policy}" did not answer within ${deadline} ms, and nothing of ${operation} was sent. Look at what its before waits for.`,
-      { details: { deadline, ...(policy !== undefined && { policy }), attempts: attempts.map(attemptDetails) } },
+      ms === undefined
+        ? `${operation} was not answered in time${tried}.${LATE}`
+        : policy === undefined
+          ? `${operation} did not finish within ${ms} ms${tried}. Give it a longer deadline, or look at the servers' health.`
+          : `The policy "${policy}" did not answer within ${ms} ms, and nothing of ${operation} was sent. Look at what its before waits for.`,
+      {
+        details: {
+          ...(ms !== undefined && { deadline: ms }),
+          ...(policy !== undefined && { policy }),
+          attempts: attempts.map(attemptDetails),
+        },
+      },
     );
     this.attempts = attempts;
   }
@@ -215,6 +229,13 @@ export class QuorumUnreachableError extends DavpoolError {
       { details: { quorum, servers, ...(group !== undefined && { group }) } },
     );
   }
+}
+
+const LATE = " If its servers are slow rather than broken, raise their `timeout`.";
+
+/** One attempt in a message: where, and how it ended. */
+function ending({ serverId, outcome, failure }: AttemptRecord): string {
+  return `${serverId}: ${failure?.message ?? outcome}`;
 }
 
 /** Attempts as plain data: no causes, which may hold sockets and stacks. */

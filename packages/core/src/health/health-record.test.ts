@@ -202,6 +202,28 @@ describe("where checks are off", () => {
 });
 
 describe("a restored state", () => {
+  test("goes on with the uptime that was measured before the restart", () => {
+    const before = record(true);
+    clock.advance(60_000);
+    failed(before, 3);
+    clock.advance(20_000);
+    for (let count = 0; count < 2; count++) before.check("healthy", 5, undefined);
+    expect(before.snapshot().uptime).toBe(75);
+    const after = record(true);
+    after.restore(before.stored());
+    expect(after.snapshot().uptime).toBe(75);
+    clock.advance(80_000);
+    expect(after.snapshot().uptime).toBe(87.5);
+  });
+
+  test("of an unknown beginning counts for 24 hours, and is forgotten with them", () => {
+    const health = record(true);
+    health.restore({ status: "healthy", uptime: 74.6, consecutiveFailures: 0, consecutiveSuccesses: 1 });
+    expect(health.snapshot().uptime).toBe(74.6);
+    clock.advance(24 * 3_600_000);
+    expect(health.snapshot().uptime).toBe(100);
+  });
+
   const snapshot = { uptime: 50, consecutiveFailures: 7, consecutiveSuccesses: 0 };
 
   test("is a hint: one good check overturns it", () => {

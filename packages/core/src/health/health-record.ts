@@ -1,5 +1,5 @@
 import type { Clock } from "../contracts/clock.ts";
-import type { HealthSnapshot } from "../contracts/profile-store.ts";
+import type { HealthSnapshot, StoredSnapshot } from "../contracts/profile-store.ts";
 import type { HealthState } from "../contracts/selector.ts";
 import type { HealthSettings } from "../config/resolve-config.ts";
 import { Suspicion, type Evidence } from "./suspicion.ts";
@@ -163,7 +163,9 @@ export class HealthRecord {
     if (this.state === "unhealthy" && !this.#checked && !this.#rest) this.#offerTrial();
   }
 
-  restore(snapshot: HealthSnapshot): void {
+  restore(snapshot: StoredSnapshot): void {
+    const since = snapshot.uptimeSince === undefined ? -Infinity : Date.parse(snapshot.uptimeSince);
+    this.#uptime.restore(snapshot.uptime, this.#clock.wall().getTime() - since, this.#clock.now());
     if (snapshot.status === "healthy") return;
     this.consecutiveFailures = snapshot.consecutiveFailures;
     // Without checks nobody would ask again.
@@ -201,6 +203,12 @@ export class HealthRecord {
       consecutiveFailures: this.consecutiveFailures,
       consecutiveSuccesses: this.consecutiveSuccesses,
     };
+  }
+
+  /** As {@link snapshot}, with what a restart needs besides. */
+  stored(): StoredSnapshot {
+    const measured = this.#uptime.measured(this.#clock.now());
+    return { ...this.snapshot(), uptimeSince: new Date(this.#clock.wall().getTime() - measured).toISOString() };
   }
 
   [Symbol.dispose](): void {

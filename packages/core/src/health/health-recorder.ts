@@ -1,6 +1,6 @@
 import type { Clock } from "../contracts/clock.ts";
 import type { Log } from "../contracts/log.ts";
-import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts";
+import type { ProfileStore, StoredSnapshot } from "../contracts/profile-store.ts";
 import { describeError } from "../errors/davpool-error.ts";
 import type { Counters } from "../pool/counters.ts";
 
@@ -12,7 +12,7 @@ export interface HealthRecorderParts {
   readonly counters: Counters;
   readonly clock: Clock;
   readonly log: Log;
-  readonly snapshots: () => Readonly<Record<string, HealthSnapshot>>;
+  readonly snapshots: () => Readonly<Record<string, StoredSnapshot>>;
 }
 
 /**

@@ -29,6 +29,23 @@ export class Uptime {
     this.#downSince = former.#downSince;
   }
 
+  /** Milliseconds that have been measured, 24 hours at most. */
+  measured(now: number): number {
+    return Math.min(WINDOW, now - this.#start);
+  }
+
+  /**
+   * Goes on from what was measured before a restart. When the server was down is not known any more; it counts as the
+   * beginning of that time.
+   * @param percentage of so many milliseconds.
+   */
+  restore(percentage: number, measured: number, now: number): void {
+    const length = Math.min(WINDOW, Math.max(0, measured));
+    this.#start = now - length;
+    const down = (length * (100 - Math.min(100, percentage))) / 100;
+    if (down > 0) this.#spells.push({ from: this.#start, to: this.#start + down });
+  }
+
   /** Percentage, 0 to 100, with two decimals. */
   percentage(now: number): number {
     const from = Math.max(this.#start, now - WINDOW);

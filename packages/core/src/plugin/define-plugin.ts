@@ -71,6 +71,8 @@ export interface Plugin<
   readonly name: N;
   /** Other spellings of the name that configurations may use. */
   readonly aliases?: readonly string[];
+  /** Takes the place of a plugin of the same kind and name, such as one of davpool's own. Default: false, an error. */
+  readonly override?: boolean;
   /** Schema of the plugin's options; part of the configuration's schema. */
   readonly options: S;
   /** Transports only: the profile fields beyond those that every server has. */

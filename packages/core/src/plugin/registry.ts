@@ -22,6 +22,8 @@ export function pluginProblem(value: unknown): string | undefined {
   if (typeof value !== "object" || value === null)
     return `is ${value === null ? "null" : typeof value}, not a plugin made with definePlugin`;
   const plugin = value as Partial<AnyPlugin>;
+  if (isModule(value) && !("contract" in plugin))
+    return `is missing: the module exports ${Object.keys(value).join(", ") || "nothing"} by name. Write \`export default definePlugin({ … })\``;
   if (!("contract" in plugin)) return "has no `contract`: make it with definePlugin of @davpool/core";
   if (plugin.contract !== CONTRACT_VERSION)
     return `was made for plugin contract ${String(plugin.contract)}, and this davpool has contract ${String(CONTRACT_VERSION)}: install a matching version`;
@@ -36,6 +38,11 @@ export function pluginProblem(value: unknown): string | undefined {
   return undefined;
 }
 
+/** What `import()` of an ES module gives. */
+function isModule(value: object): boolean {
+  return (value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] === "Module";
+}
+
 export function isPlugin(value: unknown): value is AnyPlugin {
   return pluginProblem(value) === undefined;
 }
@@ -44,12 +51,27 @@ export function isPlugin(value: unknown): value is AnyPlugin {
 export class PluginRegistry {
   readonly #plugins = new Map<PluginKind, Map<string, AnyPlugin>>(KINDS.map((kind) => [kind, new Map()]));
 
-  constructor(plugins: Iterable<AnyPlugin> = []) {
-    for (const plugin of plugins) this.register(plugin);
+  /** @param builtIns those that need not be listed in a configuration. */
+  constructor(builtIns: Iterable<AnyPlugin> = []) {
+    for (const plugin of builtIns) this.#set(plugin);
   }
 
-  /** Adds a plugin, in place of one of the same kind and name. */
-  register(plugin: AnyPlugin): void {
+  /**
+   * Adds a plugin.
+   * @returns what is wrong with it, in one sentence: another plugin of its kind has the name, and it does not say that it
+   * replaces that one.
+   */
+  register(plugin: AnyPlugin): string | undefined {
+    const kind = plugin.kind as PluginKind;
+    const name = String(plugin.name);
+    const known = this.get(kind, name);
+    if (known && known !== plugin && plugin.override !== true)
+      return `("${name}") has the name of another ${kind} plugin. Choose another name, or set override: true in definePlugin to replace that one`;
+    this.#set(plugin);
+    return undefined;
+  }
+
+  #set(plugin: AnyPlugin): void {
     this.#plugins.get(plugin.kind as PluginKind)?.set(plugin.name, plugin);
   }
 

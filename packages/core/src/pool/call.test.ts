@@ -600,6 +600,50 @@ describe("retries", () => {
     expect((await failure(bench.pool.execute(GET))).attempts).toHaveLength(2);
   });
 
+  test("say in the error how often the request was sent, where, and what to raise when the servers are slow", async () => {
+    const bench = await openBench({
+      servers: ["a", "b"].map((serverId) => ({ serverId, timeout: 1_000, retryAttempts: 1 })),
+    });
+    bench.server("a").behaviour = breakOff;
+    bench.server("b").behaviour = hang;
+    const call = failure(bench.pool.execute(PUT));
+    await bench.advance(1_100);
+    expect((await call).message).toBe(
+      "PUT may or may not have been carried out: it was sent 2 times (a: connection reset; b: no complete answer within 1000 ms). Look at the current state before sending it again. If its servers are slow rather than broken, raise their `timeout`.",
+    );
+    bench.server("a").behaviour = breakOff;
+    const once = await failure(bench.pool.execute(POST, { serverId: "a" }));
+    expect(once.message).toContain("it was sent once (a: connection reset). Look at");
+  });
+
+  test("end with DEADLINE_EXCEEDED when every server used up its own timeout", async () => {
+    const bench = await openBench({ servers: [{ serverId: "a", timeout: 1_000, retryAttempts: 0 }] });
+    bench.server("a").behaviour = hang;
+    const call = failure(bench.pool.execute(GET));
+    await bench.advance(1_100);
+    const { code, message } = await call;
+    expect([code, message]).toEqual([
+      "DEADLINE_EXCEEDED",
+      "GET was not answered in time (a: no complete answer within 1000 ms). If its servers are slow rather than broken, raise their `timeout`.",
+    ]);
+  });
+
+  test("print whole milliseconds", async () => {
+    const bench = await openBench({ servers: ["a"] });
+    bench.server("a").behaviour = hang;
+    const call = failure(bench.pool.execute(GET, { deadline: 599.804_093_000_2 }));
+    await bench.advance(700);
+    expect((await call).message).toMatch(/^GET did not finish within 600 ms/);
+  });
+
+  test("that name a server tell of that one alone when it gave no answer", async () => {
+    const bench = await openBench({ servers: ["a", { serverId: "b", retryAttempts: 0 }] });
+    bench.server("b").behaviour = refuse;
+    const { message } = await failure(bench.pool.execute(GET, { serverId: "b" }));
+    expect(message).toContain("b: healthy (connection refused)");
+    expect(message).not.toContain("a:");
+  });
+
   test("of one call that fails on every server are honest about the first", async () => {
     const bench = await openBench({ servers: [{ serverId: "a", retryAttempts: 1 }, "b"] });
     bench.server("a").behaviour = breakOff;
@@ -923,17 +967,20 @@ describe("what plugins and listeners do wrong", () => {
   };
 
   test.each([
-    ["throws", oops],
-    ["chooses nobody", () => undefined as never],
-  ])("a selector that %s gets the first candidate", async (_what, select) => {
-    const bench = await openBench({ selector: { select } });
-    expect((await bench.pool.execute(GET)).serverId).toBe("a");
-    expect(bench.lines).toContainEqual({
-      level: "error",
-      message: 'The strategy "strategy" chose none of the candidates.',
-    });
-    expect(bench.slots()).toBe(0);
-  });
+    ["throws", oops, /failed in select: oh no/],
+    ["chooses nobody", () => undefined as never, /returned none of the candidates from select/],
+    ["is async", async () => Promise.reject(new Error("oh no")) as never, /returned a promise from select/],
+  ] as const)(
+    "a selector that %s is named, and the first candidate takes its place",
+    async (_what, select, problem) => {
+      const bench = await openBench({ selector: { select: select as never } });
+      expect((await bench.pool.execute(GET)).serverId).toBe("a");
+      const [line] = bench.lines.filter(({ level }) => level === "error");
+      expect(line?.message).toMatch(/^The strategy "strategy" .* The request goes to a\.$/);
+      expect(line?.message).toMatch(problem);
+      expect(bench.slots()).toBe(0);
+    },
+  );
 
   test("a selector that cannot observe or forget loses nothing for the others", async () => {
     const bench = await openBench({

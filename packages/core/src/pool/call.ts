@@ -17,7 +17,7 @@ import {
 import { describeError, isDavpoolError } from "../errors/davpool-error.ts";
 import type { Telemetry } from "../telemetry/telemetry.ts";
 import { TICK, type Deadlines } from "../time/deadlines.ts";
-import { pause, within } from "../time/patience.ts";
+import { patience, pause, within } from "../time/patience.ts";
 import { RunningAttempt } from "./attempt.ts";
 import { credentialFailure, failureOfCall } from "./call-failure.ts";
 import { firstAnswer, type Hedging } from "./hedging.ts";
@@ -67,6 +67,8 @@ export class Call<W extends Wire, T> {
   readonly #startedAt: number;
   readonly #deadline: number;
   readonly #attempts: AttemptRecord[] = [];
+  /** Attempts that were begun. */
+  #begun = 0;
   #request: W["request"];
   #traits: RequestTraits;
   readonly #route: Route<W>;
@@ -247,8 +249,8 @@ export class Call<W extends Wire, T> {
     const running: RunningAttempt<W>[] = [];
     const begun = (attempt: RunningAttempt<W>) => running.push(attempt);
     const first = this.#attempt(server, begun);
-    const patience = pause(deadlines, clock.now() + (hedging?.after ?? 0), this.#options.signal);
-    const settled = await Promise.race([first, patience]);
+    const { over, end } = patience(deadlines, clock.now() + (hedging?.after ?? 0), this.#options.signal);
+    const settled = await Promise.race([first, over]).finally(end);
     // One whose server waits for the caller is not slow.
     if (settled !== undefined || running[0]?.ended || running[0]?.waiting) return first;
     this.#route.tried(server.serverId);
@@ -278,7 +280,7 @@ export class Call<W extends Wire, T> {
     const { telemetry, deadlines, clock, minimumRate, attemptEnded, slotFreed } = this.#parts;
     const { operation } = this.#traits;
     this.#first ??= server;
-    const attempt = new RunningAttempt<W>(server, this.#attempts.length + 1, this.#caller, this.#route.trial, {
+    const attempt = new RunningAttempt<W>(server, ++this.#begun, this.#caller, this.#route.trial, {
       clock,
       deadlines,
       ...this.#timeouts(server),
@@ -499,9 +501,11 @@ export class Call<W extends Wire, T> {
     if (failure.blame === "caller") return new CallCancelledError(this.#traits.operation, failure.cause);
     // What kept a request from being sent says more itself: a secret that cannot be read, a pool that was closed.
     if (isDavpoolError(failure.cause) && failure.blame === "request") return this.#honestly(failure.cause);
-    return this.#honestly(
-      this.#parts.clock.now() >= this.#deadline ? this.#deadlineExceeded() : this.#route.unanswered(),
-    );
+    if (this.#parts.clock.now() >= this.#deadline) return this.#honestly(this.#deadlineExceeded());
+    // Each server had its time, and that was too short.
+    if (this.#attempts.every((attempt) => attempt.failure?.kind === "timeout"))
+      return this.#honestly(new DeadlineExceededError(this.#traits.operation, undefined, this.#attempts));
+    return this.#honestly(this.#route.unanswered());
   }
 
   /** Whatever ended the call: what may have been carried out unseen is more important, unless nobody listens. */

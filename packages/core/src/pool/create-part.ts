@@ -7,7 +7,7 @@ import {
   describeThrown,
   type PluginPlace,
 } from "../errors/plugin-errors.ts";
-import type { PluginContext } from "../plugin/define-plugin.ts";
+import type { PluginContext, PluginContracts, PluginKind } from "../plugin/define-plugin.ts";
 import type { Scope, Token } from "../plugin/scope.ts";
 import { CLOCK, LOG, RANDOM } from "../plugin/tokens.ts";
 import { inTime } from "../time/in-time.ts";
@@ -16,6 +16,23 @@ import { inTime } from "../time/in-time.ts";
 export const START_LIMIT = 30_000;
 /** Milliseconds that what a plugin made may take to close. */
 export const CLOSE_LIMIT = 5_000;
+
+/** Without which nothing works that a plugin of the kind makes. */
+const METHODS: {
+  readonly [K in Exclude<PluginKind, "service" | "policy" | "notifier">]: readonly Extract<
+    keyof PluginContracts[K],
+    string
+  >[];
+} = {
+  transport: ["connect", "traits", "judge", "explain", "discard"],
+  selector: ["select"],
+  probe: ["probe"],
+  failover: ["decide"],
+  store: ["load", "update", "loadHealth", "updateHealth"],
+  affinity: ["get", "set", "delete"],
+  credentials: ["credentials"],
+  aggregator: ["aggregate"],
+};
 
 /** What a plugin is given: its scope's services, and whose part it makes. */
 export function contextFor(
@@ -67,6 +84,13 @@ export function make(use: PluginUse, context: PluginContext): unknown {
   }
   if (typeof instance !== "function" && (typeof instance !== "object" || instance === null))
     throw new PluginFailedError(place, `returned ${String(instance)} from create, which is nothing to work with`);
+  const required: readonly string[] = METHODS[plugin.kind as keyof typeof METHODS] ?? [];
+  const missing = required.filter((method) => typeof (instance as Record<string, unknown>)[method] !== "function");
+  if (missing.length > 0)
+    throw new PluginFailedError(
+      place,
+      `returned something without ${missing.join(", ")} from create; a ${String(plugin.kind)} needs ${required.join(", ")}`,
+    );
   return instance;
 }
 

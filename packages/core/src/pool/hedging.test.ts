@@ -33,6 +33,24 @@ describe("a safe request that takes unusually long", () => {
     expect(bench.pool.list()[0]?.health.status).toBe("healthy");
   });
 
+  test("leaves nothing that is timed when it was answered in time", async () => {
+    const bench = await warm({ hedging: { percentile: 0.95, least: 60_000 } });
+    await bench.advance(50);
+    const idle = bench.clock.pending;
+    await bench.pool.execute(GET);
+    await bench.advance(50);
+    expect(bench.clock.pending).toBe(idle);
+  });
+
+  test("numbers the two attempts 1 and 2", async () => {
+    const bench = await warm();
+    bench.server("a").behaviour = hang;
+    const call = bench.pool.execute(GET);
+    await bench.advance(120);
+    await call;
+    expect(["a", "b"].map((id) => bench.server(id).attempts.at(-1)?.ordinal)).toEqual([1, 2]);
+  });
+
   test("takes the first server's answer when that comes first after all", async () => {
     const bench = await warm();
     bench.server("a").behaviour = async (attempt, request) => {

@@ -95,8 +95,12 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
         server.probe = () =>
           checks[checked++ % checks.length] ? Promise.resolve() : Promise.reject(new Error("not well"));
       });
+      // What goes wrong in a listener is logged and nothing else, so it is looked at in the end.
+      const violations: string[] = [];
       const healthy = () => bench.pool.list().filter((server) => server.health.status !== "unhealthy").length;
-      bench.pool.on("server-ejected", () => expect(healthy()).toBeGreaterThan(0));
+      bench.pool.on("server-ejected", ({ serverId }) => {
+        if (healthy() === 0) violations.push(`${serverId}, the last usable server, was ejected`);
+      });
 
       const settled: { readonly took: number; readonly deadline: number }[] = [];
       let successes = hedged ? ENOUGH : 0;
@@ -127,8 +131,7 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
             })
             .then(
               ({ value, serverId, attempts }) => {
-                // What was read came from the server that is named.
-                expect(value.serverId).toBe(serverId);
+                if (value.serverId !== serverId) violations.push(`${value.serverId} answered, not ${serverId}`);
                 if (value.status === 200) successes++;
                 note(attempts);
               },
@@ -143,6 +146,7 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
         if (settled.length < made.length) await nextTurn();
       }
 
+      expect(violations).toEqual([]);
       expect(settled).toHaveLength(calls.length);
       for (const { took, deadline } of settled) expect(took).toBeLessThanOrEqual(deadline);
       expect(bench.slots()).toBe(0);

@@ -169,6 +169,11 @@ describe("a plugin that does wrong", () => {
       { start: () => Promise.reject(Object.create(null)) },
       "failed in start: [object Object]",
     ],
+    [
+      "creates something that is not what it should be",
+      { create: () => ({ settle: true }) },
+      "returned something without decide from create; a failover needs decide",
+    ],
     ["creates nothing", { create: () => undefined }, "returned undefined from create"],
     ["creates something later", { create: () => Promise.reject(new Error("oh no")) }, "returned a promise from create"],
   ])("and %s is named with its kind and its pool", async (_what, step, words) => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { Aggregator } from "../contracts/aggregator.ts";
+import type { Selector } from "../contracts/selector.ts";
 import { defaultFailoverPolicy } from "../failover/default-policy.ts";
 import {
   GET,
@@ -16,6 +17,7 @@ import {
   breakOff,
   hang,
   refuse,
+  ScriptedTransport,
   stream,
   type FlowingBody,
   type ScriptedResponse,
@@ -242,6 +244,79 @@ describe("closing", () => {
     bodies[0]?.end();
     await closing;
     expect(bench.server("x").closed).toBe(1);
+  });
+});
+
+describe("closing connections that hang", () => {
+  test("ends after five seconds, and says so", async () => {
+    const transport = new ScriptedTransport();
+    const connect = transport.connect.bind(transport);
+    transport.connect = async (profile, init) => ({
+      ...(await connect(profile, init)),
+      [Symbol.asyncDispose]: () => new Promise<void>(() => undefined),
+    });
+    const bench = await openBench({ transport });
+    await bench.pool.execute(GET);
+    const closing = bench.pool.close();
+    await bench.advance(4_900, 100);
+    expect(await standing(closing)).toBe("pending");
+    await bench.advance(200, 100);
+    expect(await standing(closing)).toBe("fulfilled");
+    expect(bench.lines.at(-1)?.message).toBe('Pool "files" leaves connections behind: not closed after 5000 ms.');
+  });
+});
+
+describe("a server that has just recovered", () => {
+  const turns = (): Selector => {
+    let turn = 0;
+    return { select: (candidates) => candidates[turn++ % candidates.length] ?? candidates[0] };
+  };
+  const idlest: Selector = {
+    select: (candidates) => candidates.reduce((one, other) => (other.inFlight < one.inFlight ? other : one)),
+  };
+  const smooth = (): Selector => {
+    const credits = new Map<string, number>();
+    return {
+      select(candidates) {
+        let [best, total] = [candidates[0], 0];
+        for (const candidate of candidates) {
+          const { serverId, weight } = candidate;
+          credits.set(serverId, (credits.get(serverId) ?? 0) + weight);
+          total += weight;
+          if ((credits.get(serverId) ?? 0) > (credits.get(best.serverId) ?? 0)) best = candidate;
+        }
+        credits.set(best.serverId, (credits.get(best.serverId) ?? 0) - total);
+        return best;
+      },
+    };
+  };
+
+  test.for([
+    ["takes turns", turns],
+    ["looks for the idlest server", () => idlest],
+    ["counts credits", smooth],
+  ] as const)("begins with a tenth of an even share when the strategy %s", async ([, selector]) => {
+    // Spread evenly, so that the share comes out exactly.
+    let draws = 0;
+    const bench = await openBench({
+      servers: ["a", "b", "c"],
+      selector: selector(),
+      random: () => (draws++ * 0.381_966) % 1,
+      health: { enabled: true, slowStart: 3_600_000, successes: 1 },
+    });
+    await bench.advance(10);
+    bench.server("a").probe = () => Promise.reject(new Error("down"));
+    await bench.pool.update("a", { enabled: true });
+    await bench.advance(70_000, 500);
+    expect(bench.pool.list()[0]?.health.status).toBe("unhealthy");
+    bench.server("a").probe = () => Promise.resolve();
+    await bench.advance(3_000, 100);
+    expect(bench.pool.list()[0]?.health.status).toBe("healthy");
+    for (const id of ["a", "b", "c"]) bench.server(id).asked = 0;
+    for (let count = 0; count < 2_100; count++) await bench.pool.execute(GET);
+    // 0.1 / (0.1 + 1 + 1) of all.
+    expect(bench.server("a").asked).toBeGreaterThanOrEqual(90);
+    expect(bench.server("a").asked).toBeLessThanOrEqual(115);
   });
 });
 

@@ -20,7 +20,7 @@ import type {
   ServerStatus,
   UpdatedServer,
 } from "../contracts/pool.ts";
-import type { HealthSnapshot, ProfileStore } from "../contracts/profile-store.ts";
+import type { ProfileStore, StoredSnapshot } from "../contracts/profile-store.ts";
 import type { HealthState, Observation, Selector } from "../contracts/selector.ts";
 import type { ServerOrigin } from "../contracts/server-profile.ts";
 import type { Transport } from "../contracts/transport.ts";
@@ -34,6 +34,7 @@ import { HealthRecord } from "../health/health-record.ts";
 import { HealthRecorder } from "../health/health-recorder.ts";
 import { Telemetry } from "../telemetry/telemetry.ts";
 import { Deadlines } from "../time/deadlines.ts";
+import { inTime } from "../time/in-time.ts";
 import type { RunningAttempt } from "./attempt.ts";
 import { Call } from "./call.ts";
 import { ChangeRecord } from "./change-record.ts";
@@ -74,6 +75,8 @@ export interface PoolParts<W extends Wire> {
 }
 
 const DRAIN = 5_000;
+/** Milliseconds that connections may take to close. */
+const CLOSE_LIMIT = 5_000;
 
 /** What a failure means to a selector: ended by somebody else than the server, an attempt only says "at least so long". */
 const ENDS = {
@@ -105,7 +108,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
   readonly #callParts: GroupCallParts<W>;
   readonly #running = new Set<Promise<unknown>>();
   /** Health of servers before the start, until they have joined. */
-  #remembered: Readonly<Record<string, HealthSnapshot>> = {};
+  #remembered: Readonly<Record<string, StoredSnapshot>> = {};
   /** Servers of the engine whose place this one takes, until those of this one have joined. */
   #former: ReadonlyMap<string, Server<W>> | undefined;
   #successor: ServerPool<W> | undefined;
@@ -162,7 +165,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       clock,
       log,
       snapshots: () =>
-        Object.fromEntries([...this.#servers.values()].map((server) => [server.serverId, server.record.snapshot()])),
+        Object.fromEntries([...this.#servers.values()].map((server) => [server.serverId, server.record.stored()])),
     });
     this.#callParts = {
       pool: settings.name,
@@ -363,10 +366,23 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     const closed = new PoolClosedError(this.name);
     this.#closing.abort(closed);
     this.#deadlines.close(closed);
-    await Promise.allSettled([...this.#servers.values()].map((server) => server.close()));
-    await Promise.allSettled(this.#leaving);
+    await this.#disconnected();
     await this.#recorder.stop();
     this.#telemetry[Symbol.dispose]();
+  }
+
+  /** Closes every connection; one that does not close in time is left to itself. */
+  async #disconnected(): Promise<void> {
+    const { clock, log } = this.#parts;
+    const closed = Promise.allSettled([
+      ...[...this.#servers.values()].map((server) => server.close()),
+      ...this.#leaving,
+    ]);
+    try {
+      await inTime(closed, clock, CLOSE_LIMIT, () => new Error(`not closed after ${CLOSE_LIMIT} ms`));
+    } catch (error) {
+      log.warn(`Pool "${this.name}" leaves connections behind: ${describeError(error)}.`);
+    }
   }
 
   /** Waits for calls in flight and bodies that still flow, until `#drainWithin` ends it. */

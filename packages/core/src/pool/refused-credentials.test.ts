@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { Credentials, CredentialSource } from "../contracts/credential-source.ts";
 import { CredentialsRefusedError } from "../errors/server-errors.ts";
 import { GET, POST, flush, openBench, type BenchOptions } from "../testing/pool-bench.test-support.ts";
-import { answer, refuse, type Behaviour } from "../testing/scripted-transport.test-support.ts";
+import { answer, type Behaviour } from "../testing/scripted-transport.test-support.ts";
 
 const MINUTE = 60_000;
 const CHECKED: BenchOptions = { servers: ["a", "b"], health: { enabled: true }, deadline: 60_000 };
@@ -160,7 +160,6 @@ describe("a connection that only fails", () => {
   test("is replaced when its checks fail, too", async () => {
     const bench = await openBench({ ...CHECKED, servers: ["a"] });
     bench.server("a").probe = () => Promise.reject(new Error("unknown session"));
-    bench.server("a").behaviour = refuse;
     await bench.advance(10_000, 100);
     expect(bench.server("a").closed).toBeGreaterThan(0);
   });

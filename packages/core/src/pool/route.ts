@@ -14,7 +14,7 @@ import {
   PolicyDeniedError,
   type ServerReport,
 } from "../errors/call-errors.ts";
-import { describeError } from "../errors/davpool-error.ts";
+import { describeThrown } from "../errors/plugin-errors.ts";
 import { ServerDisabledError, UnknownServerError } from "../errors/server-errors.ts";
 import type { Candidates } from "./candidates.ts";
 import type { PartNames } from "./part-names.ts";
@@ -141,8 +141,7 @@ export class Route<W extends Wire> {
     const free = withSlots(candidates, principal);
     const [first] = free;
     if (!first) return undefined;
-    const server =
-      free.length === 1 ? first : this.#select(withShares(free, this.#parts.random) as [Server<W>, ...Server<W>[]]);
+    const server = free.length === 1 ? first : this.#share(free as [Server<W>, ...Server<W>[]]);
     this.trial = server.take(principal);
     return server;
   };
@@ -234,22 +233,49 @@ export class Route<W extends Wire> {
     return familiar;
   }
 
+  /**
+   * A server that has just recovered gets its growing share by lot, whatever the strategy is and whatever it remembers;
+   * among those that have their whole share the strategy chooses.
+   */
+  #share(candidates: readonly [Server<W>, ...Server<W>[]]): Server<W> {
+    let [min, max] = [1, 0];
+    for (const { record } of candidates) {
+      const { share } = record;
+      if (share < min) min = share;
+      if (share > max) max = share;
+    }
+    // All of them have the same share, which is the rule.
+    if (min >= max) return this.#select(candidates);
+    let total = 0;
+    for (const { record, weight } of candidates) total += weight * record.share;
+    let lot = this.#parts.random() * total;
+    const whole: Server<W>[] = [];
+    for (const candidate of candidates) {
+      const { share } = candidate.record;
+      if (share >= max) whole.push(candidate);
+      else if ((lot -= candidate.weight * share) < 0) return candidate;
+    }
+    return this.#select(whole as [Server<W>, ...Server<W>[]]);
+  }
+
   /** The selector's choice; the first candidate if it fails to make one. */
   #select(candidates: readonly [Server<W>, ...Server<W>[]]): Server<W> {
     if (candidates.length === 1) return candidates[0];
     const { selector, names, log } = this.#parts;
-    let error: unknown;
+    let problem: string;
     try {
-      const server = selector.select(candidates, this.#traits) as Server<W>;
-      if (candidates.includes(server)) return server;
+      const server: unknown = selector.select(candidates, this.#traits);
+      if (candidates.includes(server as Server<W>)) return server as Server<W>;
+      if (server instanceof Promise) {
+        server.catch(() => undefined);
+        problem = "returned a promise from select, which must return one of the candidates at once";
+      } else problem = "returned none of the candidates from select";
     } catch (thrown) {
-      error = thrown;
+      problem = `failed in select: ${describeThrown(thrown)}`;
     }
-    log.error(
-      `The strategy "${names.strategy}" chose none of the candidates.`,
-      error === undefined ? {} : { error: describeError(error) },
-    );
-    return candidates[0];
+    const [first] = candidates;
+    log.error(`The strategy "${names.strategy}" ${problem}. The request goes to ${first.serverId}.`);
+    return first;
   }
 
   /** There is no candidate: because of the policies, or of the servers. */
@@ -263,20 +289,6 @@ export class Route<W extends Wire> {
     }
     return this.unanswered();
   }
-}
-
-/** Without some of those that have just recovered, so that their share grows little by little; never without all. */
-function withShares<W extends Wire>(candidates: readonly Server<W>[], random: () => number): readonly Server<W>[] {
-  let [least, most] = [1, 0];
-  for (const { record } of candidates) {
-    const { share } = record;
-    if (share < least) least = share;
-    if (share > most) most = share;
-  }
-  // All of them have the same share, which is the rule.
-  if (least >= most) return candidates;
-  const draw = random() * most;
-  return candidates.filter(({ record }) => record.share > draw);
 }
 
 function withSlots<W extends Wire>(

@@ -185,7 +185,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
         return complaint;
       } catch (error) {
         if (isDavpoolError(error) && error.code === "CREDENTIALS_REFUSED") this.#refuse(connections, partition);
-        else connections.ended(kept, "bad");
+        else connections.ended(kept, verdictOf(this.#parts.transport.explain(error)));
         throw error;
       }
     } finally {
@@ -308,9 +308,10 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 }
 
-/** What the end of an attempt says about its connection. */
+/** What the end of an attempt says about its connection; nothing where there was none to send anything on. */
 function verdictOf(failure: Failure | undefined): "good" | "bad" | undefined {
   if (!failure) return "good";
+  if (failure.kind === "unsent") return undefined;
   return failure.blame === "request" || failure.blame === "caller" ? undefined : "bad";
 }
 

@@ -21,6 +21,16 @@ export function pause(deadlines: Deadlines, until: number, signal: AbortSignal |
   return new Promise((resolve) => void alarm(deadlines, until, signal, resolve));
 }
 
+/** As {@link pause}, with a way to end it early: nothing is timed any more then, and `over` never settles. */
+export function patience(
+  deadlines: Deadlines,
+  until: number,
+  signal: AbortSignal | undefined,
+): { readonly over: Promise<void>; readonly end: () => void } {
+  const { promise: over, resolve } = Promise.withResolvers<void>();
+  return { over, end: alarm(deadlines, until, signal, resolve) };
+}
+
 /** Waits for work that knows neither deadline nor signal; rejects when the waiting ends first. */
 export async function within<T>(
   work: PromiseLike<T>,

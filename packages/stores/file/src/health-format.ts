@@ -1,4 +1,4 @@
-import type { HealthSnapshot, RequestCounters, StoredHealth } from "@davpool/core";
+import type { HealthSnapshot, RequestCounters, StoredHealth, StoredSnapshot } from "@davpool/core";
 import { FormatError } from "./format-error.ts";
 import { FORMAT_VERSION, object, parseJson, sectionOf, type JsonObject, type Owner } from "./format.ts";
 
@@ -46,19 +46,18 @@ function section(document: JsonObject, name: string): JsonObject {
   return Object.hasOwn(sections(document), name) ? object(sections(document)[name], "a pool") : {};
 }
 
-function snapshot(value: unknown): HealthSnapshot {
-  const { status, lastCheck, responseTime, uptime, consecutiveFailures, consecutiveSuccesses } = object(
+function snapshot(value: unknown): StoredSnapshot {
+  const { status, lastCheck, responseTime, uptime, uptimeSince, consecutiveFailures, consecutiveSuccesses } = object(
     value,
     "a server's health",
   );
   if (!STATES.includes(status)) throw new FormatError("`status` is no state");
-  if (lastCheck !== undefined && (typeof lastCheck !== "string" || Number.isNaN(Date.parse(lastCheck))))
-    throw new FormatError("`lastCheck` is no time");
   return {
     status: status as HealthSnapshot["status"],
-    ...(lastCheck !== undefined && { lastCheck }),
+    ...(lastCheck !== undefined && { lastCheck: time(lastCheck, "`lastCheck`") }),
     ...(responseTime !== undefined && { responseTime: amount(responseTime) }),
     uptime: amount(uptime),
+    ...(uptimeSince !== undefined && { uptimeSince: time(uptimeSince, "`uptimeSince`") }),
     consecutiveFailures: amount(consecutiveFailures),
     consecutiveSuccesses: amount(consecutiveSuccesses),
   };
@@ -73,6 +72,11 @@ function readCounters(counters: JsonObject): RequestCounters {
     failoverCount: amount(failoverCount),
     responseTimeSum: amount(responseTimeSum),
   };
+}
+
+function time(value: unknown, what: string): string {
+  if (typeof value !== "string" || Number.isNaN(Date.parse(value))) throw new FormatError(`${what} is no time`);
+  return value;
 }
 
 function amount(value: unknown): number {
