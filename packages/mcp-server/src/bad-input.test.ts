@@ -59,6 +59,19 @@ test("bad input to the tools is refused in words, changes nothing and sends noth
     ["dav_request", { method: "DELETE", path: "" }, "INVALID_ARGUMENTS", "would take away everything"],
     ["dav_request", { method: "move", path: "//", headers: { Destination: "/b" } }, "INVALID_ARGUMENTS", "everything"],
     ["dav_request", { method: "MOVE", path: "/a", headers: { Destination: "/../b" } }, "INVALID_PATH"],
+    ["dav_request", { method: "COPY", path: "/a", headers: { Destination: "" } }, "INVALID_ARGUMENTS", "server's base"],
+    [
+      "dav_request",
+      { method: "MOVE", path: "/a/b/c", headers: { destination: "//%61/" } },
+      "INVALID_ARGUMENTS",
+      "above",
+    ],
+    [
+      "dav_request",
+      { method: "MOVE", path: "/a/b", headers: { Destination: "/a" }, serverGroup: "pair" },
+      "INVALID_ARGUMENTS",
+      "headers.Destination",
+    ],
     [
       "dav_request",
       { method: "MOVE", path: "/a", headers: { Destination: "http://evil.example.com/b" } },

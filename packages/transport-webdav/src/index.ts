@@ -1,4 +1,5 @@
 export { lockTokens } from "./affinity.ts";
+export { destinationProblem } from "./destinations.ts";
 export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlError } from "./errors.ts";
 export { METHODS, isSafe } from "./methods.ts";
 export { MultistatusScan } from "./multistatus.ts";

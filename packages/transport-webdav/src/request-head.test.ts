@@ -68,12 +68,13 @@ describe("Destination", () => {
     ["https://eu.example.com/dav/x%20y", "https://eu.example.com/dav/x%20y"],
     ["HTTPS://EU.example.com:443/dav/x/", "https://eu.example.com/dav/x/"],
   ])("%j becomes %s", (value, wire) => {
-    expect(sent({ Destination: value }, "MOVE")).toEqual(["Destination", wire]);
+    expect(sent({ Destination: value }, "MOVE")).toEqual(["Destination", wire, "overwrite", "F"]);
   });
 
   test("is rebuilt for each server", () => {
     const other = baseOf("http://us.example.com:8080/files/");
-    expect(sent({ destination: "/b" }, "COPY", other)).toEqual(["destination", "http://us.example.com:8080/files/b"]);
+    const headers = ["destination", "http://us.example.com:8080/files/b", "Overwrite", "T"];
+    expect(sent({ destination: "/b", Overwrite: "t" }, "COPY", other)).toEqual(headers);
   });
 
   test.each([

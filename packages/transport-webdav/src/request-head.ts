@@ -1,6 +1,7 @@
 import { InvalidPathError, InvalidRequestError } from "./errors.ts";
 import { METHODS } from "./methods.ts";
 import { IF_PARTS, bareToken, ifHeader } from "./affinity.ts";
+import { destinationProblem } from "./destinations.ts";
 import { below, confine, isWholeUrl, type Base } from "./paths.ts";
 import type { WebDavRequest } from "./wire.ts";
 
@@ -42,22 +43,33 @@ export function requestHeaders(base: Base, request: WebDavRequest, fixed: readon
     seen.add(lower);
     if (RESERVED.has(lower)) throw new InvalidRequestError(`The header ${name} is set by davpool and cannot be given.`);
     if (!NAME.test(name)) throw new InvalidRequestError(`${JSON.stringify(name)} is not a header name.`);
-    const written = rewritten(base, lower, value);
+    const written = rewritten(base, request, lower, value);
     if (!VALUE.test(written))
       throw new InvalidRequestError(`The value of header ${name} has characters that cannot be sent.`);
     // The connection's own, which is the first of the fixed ones, gives way.
     if (lower === "user-agent") list[1] = written;
     else list.push(name, written);
   }
-  if ((method === "COPY" || method === "MOVE") && !list.some((name) => name.toLowerCase() === "destination"))
+  if (method !== "COPY" && method !== "MOVE") return list;
+  if (!seen.has("destination"))
     throw new InvalidRequestError(`${method} needs a Destination header: the new path, such as /folder/new-name.txt.`);
+  // To WebDAV its absence means T (RFC 4918 §10.6): what is there is deleted, whatever it is.
+  if (!seen.has("overwrite")) list.push("overwrite", "F");
   return list;
 }
 
-function rewritten(base: Base, name: string, value: string): string {
+function rewritten(base: Base, request: WebDavRequest, name: string, value: string): string {
   switch (name) {
-    case "destination":
-      return absolute(base, value);
+    case "destination": {
+      const path = relative(base, value);
+      const problem = destinationProblem(request, path);
+      if (problem !== undefined) throw new InvalidPathError(value, `as a Destination it ${problem}`);
+      return base.origin + confine(base, path);
+    }
+    case "overwrite":
+      if (!/^[TF]$/i.test(value))
+        throw new InvalidRequestError("Overwrite must be T, to replace what is at the destination, or F.");
+      return value.toUpperCase();
     case "lock-token":
       return `<${bareToken(value)}>`;
     case "if":
@@ -71,11 +83,16 @@ function rewritten(base: Base, name: string, value: string): string {
 
 /** Servers disagree about paths in headers, so they get whole URLs of their own; a caller may give either. */
 function absolute(base: Base, resource: string): string {
+  return base.origin + confine(base, relative(base, resource));
+}
+
+/** The path below the base. */
+function relative(base: Base, resource: string): string {
   const path = isWholeUrl(resource) ? below(base, resource, base.path) : resource;
   if (path === undefined)
     throw new InvalidPathError(
       resource,
       "in a header it is not below this server's base. Give a path, which fits every server.",
     );
-  return base.origin + confine(base, path);
+  return path;
 }

@@ -15,7 +15,8 @@ export interface WebDavRequest {
    */
   readonly path: string;
   /**
-   * Request headers. `Destination` takes a path like `path` does. `Lock-Token` and `If` take bare tokens too.
+   * Request headers. `Destination` takes a path like `path` does; the base, the source and folders above the source are
+   * refused, and what exists there is replaced only with `Overwrite: T`. `Lock-Token` and `If` take bare tokens too.
    * Headers that belong to the connection or the credentials are refused.
    */
   readonly headers?: Readonly<Record<string, string>>;

@@ -11,6 +11,7 @@ import {
 import {
   METHODS,
   MultistatusScan,
+  destinationProblem,
   isSafe,
   type PartFailure,
   type WebDavRequest,
@@ -38,7 +39,7 @@ const input = Type.Object(
       Type.Record(Type.String(), Type.String({ maxLength: 16_384 }), {
         maxProperties: 64,
         description:
-          "Further request headers, such as Destination (a path), Overwrite, If-Match or Range, each once. Those of HTTP and WebDAV pass, others if the operator allows them.",
+          "Further request headers, such as Destination (a path), Overwrite (T lets COPY and MOVE replace what is at the destination; default F), If-Match or Range, each once. Those of HTTP and WebDAV pass, others if the operator allows them.",
       }),
     ),
     body: Type.Optional(Type.String({ description: "Request body, encoded as bodyEncoding says." })),
@@ -186,6 +187,9 @@ export function davRequestTool(
         throw new InvalidArgumentsError(name, [
           { path: "path", message: `is the server's base, and ${request.method} would take away everything in it.` },
         ]);
+      const problem = destinationProblem(request);
+      if (problem !== undefined)
+        throw new InvalidArgumentsError(name, [{ path: "headers.Destination", message: problem }]);
       const digests = COMPARES_NOTHING.has(aggregate ?? aggregator) ? undefined : new Digests();
       const consume = answerReader(request.method, { limit: maxBodySize, rules, digests });
       return serverGroup === undefined

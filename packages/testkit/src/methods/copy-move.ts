@@ -7,13 +7,14 @@ import type { Resource } from "../tree.ts";
 import { requireWriteAccess } from "../write-access.ts";
 
 export function copy(request: DavRequest, site: Site): Answer {
+  const { path } = request;
   const { source, destination, replaced } = prepare(request, site);
   const depth = request.headers["depth"] ?? "infinity";
   if (depth !== "0" && depth !== "infinity") refuse(400, "Depth of COPY must be 0 or infinity");
   const lockedMembers = requireDestination(request, site, destination, replaced);
   if (lockedMembers !== undefined) return lockedMembers;
-  if (replaced) removeForReplacement(site, destination);
-  site.tree.copy(request.path, destination, { depth: source.kind === "file" ? "infinity" : depth });
+  if (replaced) removeForReplacement(site, path, destination);
+  site.tree.copy(path, destination, { depth: source.kind === "file" ? "infinity" : depth });
   return emptyAnswer(replaced ? 204 : 201);
 }
 
@@ -27,7 +28,7 @@ export function move(request: DavRequest, site: Site): Answer {
     requireWriteAccess(request, site, { path, membership: true, members: true }) ??
     requireDestination(request, site, destination, replaced);
   if (lockedMembers !== undefined) return lockedMembers;
-  if (replaced) removeForReplacement(site, destination);
+  if (replaced) removeForReplacement(site, path, destination);
   site.tree.move(path, destination);
   // Locks stay where they were granted and do not move along (RFC 4918, section 9.9).
   site.locks.releaseTree(path);
@@ -42,9 +43,8 @@ function prepare(
   const source = site.tree.get(path);
   if (source === undefined) refuse(404, `nothing at ${path}`);
   const destination = destinationOf(request, site);
-  if (destination === path || isBelow(destination, path) || isBelow(path, destination)) {
-    refuse(403, "source and destination contain one another");
-  }
+  if (destination === path) refuse(403, "source and destination are the same");
+  if (isBelow(destination, path)) refuse(403, "the source contains the destination");
   if (site.tree.get(parentOf(destination))?.kind !== "collection") {
     refuse(409, `no collection at ${parentOf(destination)}`);
   }
@@ -65,8 +65,13 @@ function requireDestination(request: DavRequest, site: Site, path: string, repla
   return requireWriteAccess(request, site, { path, membership: !replaced, members: true });
 }
 
-/** A lock on a replaced destination stays on it, those on its members go with them (RFC 4918, section 9.9.3). */
-function removeForReplacement(site: Site, path: string): void {
-  site.tree.delete(path);
-  for (const lock of site.locks.below(path)) site.locks.release(lock.token);
+/**
+ * A lock on a replaced destination stays on it, those on its members go with them (RFC 4918, section 9.9.3).
+ *
+ * As with Apache the destination goes first. One that contains the source takes it along, and nothing is left to copy.
+ */
+function removeForReplacement(site: Site, source: string, destination: string): void {
+  site.tree.delete(destination);
+  for (const lock of site.locks.below(destination)) site.locks.release(lock.token);
+  if (isBelow(source, destination)) refuse(500, `${source} was deleted together with ${destination}`);
 }

@@ -78,9 +78,19 @@ test.each(["COPY", "MOVE"])("%s refuses what cannot be", async (method) => {
   expect(await statusOf(server, method, "a", to("/dav/nothing/b"))).toBe(409);
   expect(await statusOf(server, method, "a", to("/dav/a"))).toBe(403);
   expect(await statusOf(server, method, "a", to("/dav/a/b"))).toBe(403);
-  expect(await statusOf(server, method, "a/f", to("/dav/a"))).toBe(403);
   expect(await statusOf(server, method, "a", to("/dav/b", { depth: "1" }))).toBe(400);
   expect(server.tree.paths()).toEqual(["/", "/a", "/a/f"]);
+});
+
+test.each(["COPY", "MOVE"])("%s onto an ancestor deletes it with the source, as Apache does", async (method) => {
+  await using server = await createWebDavServer();
+  server.tree.write("/a/b/f", "text");
+  server.tree.write("/g", "text");
+  expect(await statusOf(server, method, "a/b/f", to("/dav/a", { overwrite: "F" }))).toBe(412);
+  expect(await statusOf(server, method, "a/b/f", to("/dav/a/"))).toBe(500);
+  expect(server.tree.paths()).toEqual(["/", "/g"]);
+  expect(await statusOf(server, method, "g", to("/dav/"))).toBe(500);
+  expect(server.tree.paths()).toEqual(["/"]);
 });
 
 test("COPY with depth 0 copies the collection alone", async () => {
