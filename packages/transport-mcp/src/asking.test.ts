@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { askingOverHttp, askingOverSse } from "./testing/sdk-http.test-support.ts";
 import { TestHost, unanswered } from "./testing/client.test-support.ts";
 import { TIMEOUT, meanwhile, openPool, textOf, type OpenPool } from "./testing/pool.test-support.ts";
-import type { McpRequest } from "./wire.ts";
+import type { McpRequest, McpResponse } from "./wire.ts";
 
 /* Servers of the older era that ask their client, made with both lines of the official SDK. */
 
@@ -128,6 +128,26 @@ describe.each(Object.entries(SERVERS))("a server, %s,", (name, start) => {
     for (let passed = 0; passed < 60 * TIMEOUT; passed += 100) pool.clock.advance(100);
     resolve({ action: "decline" });
     expect(textOf((await answer).value)).toBe('{"action":"decline"}');
+  });
+
+  test("is asked by others while more people take their time than it has slots", async () => {
+    await using server = await start();
+    const host = new TestHost();
+    const profile = { ...server.profile, maxConnections: 2 };
+    await using pool = await openPool([profile], { deadline: "1h", limits: { queue: false } }, {}, {}, {}, host);
+    const { promise, resolve } = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+    host.answer = () => promise;
+    const waiting: Promise<{ readonly value: McpResponse }>[] = [];
+    while (waiting.length < 12) {
+      waiting.push(pool.pool.execute(ask("elicitation/create", { message: "?" }), alice));
+      await host.until(() => host.asked.length === waiting.length);
+    }
+    expect(pool.pool.list()[0]?.inFlight).toBe(0);
+    const notes = textOf((await pool.pool.execute(call("note", { text: "in between" }), alice)).value);
+    expect(notes).toContain("in between");
+    resolve({ action: "decline" });
+    for (const { value } of await Promise.all(waiting)) expect(textOf(value)).toBe('{"action":"decline"}');
+    expect(pool.pool.list()[0]?.inFlight).toBe(0);
   });
 
   test("withdraws a question", async () => {

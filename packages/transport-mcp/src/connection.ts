@@ -1,4 +1,5 @@
 import {
+  CredentialsRefusedError,
   describeError,
   type Attempt,
   type Clock,
@@ -8,7 +9,7 @@ import {
 } from "@davpool/core";
 import { ConnectionClosedError, NotConnectedError, SessionLostError, UnusableAnswerError } from "./errors.ts";
 import type { Link } from "./link.ts";
-import { statusOf } from "./problem.ts";
+import { refusesCredentials, statusOf } from "./problem.ts";
 import type { McpRequest, McpResponse, McpWire } from "./wire.ts";
 
 /** How one server's sessions begin, and how patient one is with them. */
@@ -26,7 +27,7 @@ export interface Opening {
   leaving(): void;
   /** Called once, when nothing will be opened any more. */
   release(): Promise<void>;
-  /** Beginning anew costs something, as a process does: while it waits after failures, requests fail at once. */
+  /** Beginning anew costs something, as a process does: one request begins one session, however often it is tried. */
   readonly costly: boolean;
   /** Milliseconds. */
   readonly startTimeout: number;
@@ -55,6 +56,8 @@ export class McpConnection implements Connection<McpWire> {
   #timer: Disposable | undefined;
   #failures = 0;
   #problem: NotConnectedError | undefined;
+  /** The request that began a session last. */
+  #beginner: McpRequest | undefined;
   readonly #leaving = new Set<Promise<void>>();
   #closed: Promise<void> | undefined;
 
@@ -70,7 +73,7 @@ export class McpConnection implements Connection<McpWire> {
   }
 
   async send(request: McpRequest, attempt: Attempt): Promise<McpResponse> {
-    const link = this.#link ?? (await this.#ready());
+    const link = this.#link ?? (await this.#ready(request));
     attempt.signal.throwIfAborted();
     try {
       const response = await link.request(request, attempt);
@@ -94,13 +97,14 @@ export class McpConnection implements Connection<McpWire> {
   }
 
   async probe(signal: AbortSignal): Promise<void> {
-    const link = this.#link ?? (await this.#ready());
+    const link = this.#link ?? (await this.#checked());
     signal.throwIfAborted();
     try {
       await link.ping(signal);
     } catch (error) {
       const status = statusOf(error);
       const strange = error instanceof UnusableAnswerError || (status !== undefined && NOT_MODERN.has(status));
+      if (refusesCredentials(error)) throw this.#refused(error);
       if (link.era === "modern" && strange) this.#opening.doubt();
       else if (!(error instanceof SessionLostError)) throw status === undefined ? error : this.#notConnected(error);
       this.#lost(link, new SessionLostError());
@@ -132,11 +136,30 @@ export class McpConnection implements Connection<McpWire> {
     await this.#opening.release();
   }
 
-  /** A session, or the reason why there is none. */
-  #ready(): Promise<Link> {
+  /**
+   * A session. While it waits after a failure it begins at once for whoever needs it.
+   * @param request for which it has begun in vain already: it is told why.
+   */
+  #ready(request?: McpRequest): Promise<Link> {
     if (this.#link) return Promise.resolve(this.#link);
-    if (!this.#beginning && this.#timer && this.#opening.costly && this.#problem) return Promise.reject(this.#problem);
+    const { costly } = this.#opening;
+    if (request && request === this.#beginner && costly && !this.#beginning && this.#problem)
+      return Promise.reject(this.#problem);
+    this.#beginner = request;
     return this.#begin();
+  }
+
+  /** @throws CredentialsRefusedError */
+  async #checked(): Promise<Link> {
+    try {
+      return await this.#ready();
+    } catch (error) {
+      throw refusesCredentials(error) ? this.#refused(error) : error;
+    }
+  }
+
+  #refused(cause: unknown): CredentialsRefusedError {
+    return new CredentialsRefusedError(this.#opening.serverId, { cause });
   }
 
   #begin(): Promise<Link> {
@@ -206,6 +229,8 @@ export class McpConnection implements Connection<McpWire> {
     const level = this.#failures === 1 ? "warn" : "debug";
     this.#log[level](`There is no session with a server: ${problem.message}`, { serverId, next: Math.round(pause) });
     this.#timer?.[Symbol.dispose]();
+    // Who keeps knocking with credentials that are refused is locked out in the end. Requests and checks may try again.
+    if (refusesCredentials(problem)) return problem;
     this.#timer = this.#clock.after(pause, () => void this.#begin().catch(() => {}), { background: true });
     return problem;
   }

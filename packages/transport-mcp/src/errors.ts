@@ -45,8 +45,10 @@ export class ConnectionClosedError extends DavpoolError {
 
 /** `SESSION_LOST`: the server answered that it does not know the session, so it did nothing. */
 export class SessionLostError extends DavpoolError {
-  constructor() {
-    super("SESSION_LOST", "it does not know the session any more (HTTP 404)");
+  /** @param status HTTP, where that is how it answered. */
+  constructor(status?: number) {
+    const how = status === undefined ? "" : ` (HTTP ${status})`;
+    super("SESSION_LOST", `the server does not know the session any more${how}`);
   }
 }
 

@@ -1,5 +1,5 @@
 import { describeError, isDavpoolError, retryAfter, type Clock, type Failure } from "@davpool/core";
-import { codeOf } from "./problem.ts";
+import { codeOf, refusesCredentials } from "./problem.ts";
 import type { McpResponse } from "./wire.ts";
 
 /** Come before a connection stands: nothing can have been sent. */
@@ -34,6 +34,7 @@ export function explain(error: unknown): Failure {
       case "SESSION_LOST":
         return { ...base, kind: "broken", blame: "server", code: error.code };
       default: {
+        if (refusesCredentials(error)) return { ...base, kind: "refused", blame: "request", code: 401 };
         const { reason = error.code } = error as { reason?: string | number };
         return { ...base, kind: "unsent", blame: "server", code: reason };
       }
@@ -47,7 +48,8 @@ export function explain(error: unknown): Failure {
 /** The failure that an answer stands for. Results with `isError` and JSON-RPC errors stand for none. */
 export function judge({ refusal }: McpResponse, clock: Clock): Failure | undefined {
   if (!refusal) return undefined;
-  const { status: code, message } = refusal;
+  const { status: code, message, credentials } = refusal;
+  if (credentials) return { kind: "refused", blame: "request", message, code };
   switch (code) {
     case 408:
       return { kind: "rejected", blame: "repetition", message, code };

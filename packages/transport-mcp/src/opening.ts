@@ -211,12 +211,14 @@ function ofAddress(
         "user-agent": `${settings.name}/${settings.version}`,
         ...Object.fromEntries(Object.entries(found).map(([name, value]) => [name.toLowerCase(), value])),
       };
+      const secret = Object.keys(found).length > 0;
       const endpoint = {
         serverId: profile.serverId,
         url,
         agent,
         authorization,
         headers,
+        secret,
         longestMessage: settings.longestMessage,
       };
       const old = profile.transport === "sse";

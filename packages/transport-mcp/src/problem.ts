@@ -1,4 +1,5 @@
 import { describeError, isDavpoolError } from "@davpool/core";
+import type { McpRefusal } from "./wire.ts";
 
 /** The system's code for an error, wherever in its causes it stands. */
 export function codeOf(error: unknown): string | undefined {
@@ -22,6 +23,11 @@ export function statusOf(error: unknown): number | undefined {
     if (typeof data?.status === "number") return data.status;
   }
   return undefined;
+}
+
+/** An answer 401 to a request that carried credentials. */
+export function refusesCredentials(error: unknown): boolean {
+  return causesOf(error).some((one) => (one as { refusal?: Partial<McpRefusal> }).refusal?.credentials === true);
 }
 
 /** What keeps a session with a server at an address from beginning, and what to do about it. */

@@ -71,6 +71,8 @@ export interface McpRefusal {
   readonly status: number;
   /** One line, free of secrets and of what the server wrote. */
   readonly message: string;
+  /** The server refused the credentials that the request carried (HTTP 401). */
+  readonly credentials?: true;
   /** As it came. */
   readonly retryAfter?: string;
 }

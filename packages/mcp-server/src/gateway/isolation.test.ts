@@ -34,6 +34,47 @@ function check(client: FeatureClient, marker: string): void {
   for (const [found] of all.matchAll(/user-\d+/g)) expect(found).toBe(marker);
 }
 
+test.each(["2.x, 2025-11-25", "2.x, 2026-07-28"] as const)(
+  "calls that wait for people hold no slot: others are answered meanwhile (%s)",
+  async (kind) => {
+    await using server = await startStatefulServer();
+    await using davpool = await startHttpServer(
+      {
+        pools: {
+          state: {
+            transport: "mcp",
+            limits: { queue: false },
+            servers: [{ serverId: "s", url: server.url, maxConnections: 2 }],
+          },
+        },
+      },
+      { systemTime: true },
+    );
+    const asked = Array.from({ length: 5 }, () => Promise.withResolvers<void>());
+    const { promise, resolve } = Promise.withResolvers<Readonly<Record<string, unknown>>>();
+    const clients: FeatureClient[] = [];
+    const waiting: Promise<Readonly<Record<string, unknown>>>[] = [];
+    for (const { promise: whenAsked, resolve: isAsked } of asked) {
+      const answer = () => {
+        isAsked();
+        return promise;
+      };
+      const answers = { "sampling/createMessage": answer };
+      const transport = new StreamableHTTPClientTransport(new URL(davpool.url));
+      const client = await FeatureClient.connect(kind, transport, { answers });
+      clients.push(client);
+      waiting.push(client.call("consult"));
+      await whenAsked;
+    }
+    const other = await connect(davpool.url, "other");
+    await other.call("remember", { value: "in between" });
+    expect(textOf(await other.call("recall"))).toBe("in between");
+    resolve({ role: "assistant", model: "m", content: { type: "text", text: "at last" } });
+    for (const result of await Promise.all(waiting)) expect(textOf(result)).toBe("at last");
+    for (const client of [...clients, other]) await client[Symbol.asyncDispose]();
+  },
+);
+
 describe("what one client's session knows", () => {
   test("no other of 200 ever sees, over HTTP", { timeout: 120_000 }, async () => {
     await using server = await startStatefulServer();

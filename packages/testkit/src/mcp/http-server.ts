@@ -28,6 +28,8 @@ export class McpHttpServer implements McpServer {
   readonly sessions = new Map<string, ServerResponse | undefined>();
   /** Sessions that ever began. */
   sessionsBegun = 0;
+  /** Requests that it answered with 401. */
+  refused = 0;
   readonly #server = createServer((request, response) => void this.#serve(request, response));
   readonly #sockets = new Set<Socket>();
   /** The bearer token that it wants. */
@@ -120,6 +122,7 @@ export class McpHttpServer implements McpServer {
     const [path, query] = (request.url ?? "").split("?", 2);
     if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`) {
       request.resume();
+      this.refused++;
       response.writeHead(401, { "www-authenticate": "Bearer" }).end();
       return;
     }
@@ -164,6 +167,11 @@ export class McpHttpServer implements McpServer {
     const alone = isModern(message) && this.#settings.era !== "legacy";
     if (method !== "initialize" && !alone && !this.sessions.has(known)) {
       if (begins) this.log.add({ ...entryOf(message, process.pid), headers: request.headers });
+      const fault = faultOf(this.#settings.faults, "unknown-session");
+      if (fault && request.headers["mcp-session-id"] !== undefined) {
+        response.writeHead(fault.status).end(fault.text);
+        return;
+      }
       const status = request.headers["mcp-session-id"] === undefined ? 400 : 404;
       response.writeHead(status, { "content-type": "application/json" });
       response.end(JSON.stringify({ ...errorReply("", -32_001, "Session not found"), id: null }));

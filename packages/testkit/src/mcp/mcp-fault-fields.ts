@@ -23,6 +23,7 @@ const OVER_STDIO: FaultFields<McpStdioFault> = {
 
 const OVER_HTTP: FaultFields<McpHttpFault> = {
   status: { status: STATUS, headers: optional(HEADERS), on: optional(ON) },
+  "unknown-session": { status: STATUS, text: TEXT },
   cut: { when: oneOf("before-head", "in-stream") },
 };
 

@@ -35,6 +35,8 @@ export type McpHttpFault =
       readonly headers?: Readonly<Record<string, string>>;
       readonly on?: "initialize" | "call";
     }
+  /** It answers requests of a session that it does not know with this, and not with 404. */
+  | { readonly kind: "unknown-session"; readonly status: number; readonly text: string }
   /** It closes the connection of a call that it has carried out: reset at once, or after the head of a stream. */
   | { readonly kind: "cut"; readonly when: "before-head" | "in-stream" };
 

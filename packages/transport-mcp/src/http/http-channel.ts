@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { sleep, type Clock } from "@davpool/core";
 import type { JSONRPCMessage, JSONRPCRequest, TransportSendOptions } from "@modelcontextprotocol/client";
 import { deliver, discard, endRequest, type Channel, type Exchange } from "../channel.ts";
@@ -22,6 +23,10 @@ const LONGEST_PAUSE = 30_000;
 const FAREWELL = 1_000;
 /** Milliseconds that requests wait for the stream of what is no answer: some servers send its head with the first event. */
 const STREAM_PATIENCE = 1_000;
+
+/** Statuses with which servers refuse what belongs to a session that they do not know. */
+const ABOUT_SESSION = new Set([400, 404, 405, 406, 409, 410, 412, 415, 422]);
+const POSTED = { "content-type": "application/json", accept: "application/json, text/event-stream" };
 
 /** MCP over Streamable HTTP: each message is a POST, whose answer is a message or a stream of them. */
 export class HttpChannel implements Channel {
@@ -142,8 +147,7 @@ export class HttpChannel implements Channel {
     const answer = await ask(this.#endpoint, "POST", url, {
       headers: {
         ...this.#common(),
-        "content-type": "application/json",
-        accept: "application/json, text/event-stream",
+        ...POSTED,
         ...(session !== undefined && { "mcp-session-id": session }),
         ...requestHeaders(request, exchange?.headers),
       },
@@ -194,19 +198,38 @@ export class HttpChannel implements Channel {
     exchange: Exchange | undefined,
     session: string | undefined,
   ): Promise<void> {
+    const { status } = answer;
     const { error, text } = await refusalOf(answer);
-    if (session !== undefined && (answer.status === 404 || speaksOfSession(answer.status, text))) {
-      this.sessionId = undefined;
-      this.#end(new SessionLostError());
-      throw new SessionLostError();
-    }
-    const speaks = answer.status < 500 && answer.status !== 401 && answer.status !== 429 && exchange && request;
+    const speaks = status < 500 && status !== 401 && status !== 429 && exchange && request;
     // A refusal that speaks JSON-RPC is the server's answer. Before the session stands, others judge it.
     const spoken = speaks ? [parsed(text)].flat()[0] : undefined;
+    const named = spoken && "error" in spoken && request && answers(spoken, request);
+    if (session !== undefined && !(await this.#knows(session, status, named === true))) {
+      this.sessionId = undefined;
+      this.#end(new SessionLostError(status));
+      throw new SessionLostError(status);
+    }
     if (!speaks || !spoken || !("error" in spoken)) throw error;
     // In the modern era it names the request; otherwise it comes from a server that did not understand it.
     if ("mcp-method" in requestHeaders(request, exchange?.headers) && !answers(spoken, request)) throw error;
     this.onmessage?.({ ...spoken, id: request.id });
+  }
+
+  /**
+   * Whether a server that refused something in a session knows the session. The protocol asks for 404 where it does not;
+   * many servers answer 400 instead, in words of their own, so they are asked.
+   * @param named the refusal is an answer to the request.
+   */
+  async #knows(session: string, status: number, named: boolean): Promise<boolean> {
+    if (status === 404) return false;
+    if (named || !ABOUT_SESSION.has(status) || this.sessionId !== session) return true;
+    const answer = await ask(this.#endpoint, "POST", this.#endpoint.url, {
+      headers: { ...this.#common(), ...POSTED, "mcp-session-id": session },
+      body: JSON.stringify({ jsonrpc: "2.0", id: randomUUID(), method: "ping" }),
+      signal: this.#closing.signal,
+    });
+    await answer.body.dump();
+    return !ABOUT_SESSION.has(answer.status);
   }
 
   /** Reads the stream that answers a request, and takes it up again where it broke off if the server can do that. */
@@ -350,14 +373,6 @@ function parsed(text: string): JSONRPCMessage | JSONRPCMessage[] | undefined {
   } catch {
     return undefined;
   }
-}
-
-/** Many servers answer 400 where the protocol wants a 404, and name no request as they looked at none. */
-function speaksOfSession(status: number, text: string): boolean {
-  if (status !== 400) return false;
-  const spoken = [parsed(text)].flat()[0];
-  if (!spoken || !("error" in spoken) || (spoken.id !== null && spoken.id !== undefined)) return false;
-  return /session|initiali[sz]ed/i.test(spoken.error.message);
 }
 
 function single(value: string | string[] | undefined): string | undefined {

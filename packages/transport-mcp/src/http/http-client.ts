@@ -17,6 +17,8 @@ export interface Endpoint {
   readonly authorization: Authorization;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** They hold credentials. */
+  readonly secret: boolean;
   /** Bytes. */
   readonly longestMessage: number;
 }
@@ -25,6 +27,8 @@ export interface HttpAnswer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
   readonly body: Dispatcher.ResponseData["body"];
+  /** The request carried credentials. */
+  readonly credentials: boolean;
 }
 
 /** A refusal as the protocol's machinery understands it, with what the engine wants to know of it. */
@@ -32,9 +36,14 @@ export class HttpRefusalError extends SdkHttpError {
   readonly refusal: McpRefusal;
 
   /** @param text what the server wrote: for finding out which era it is of, and nothing else. */
-  constructor(status: number, retryAfter: string | undefined, text: string) {
+  constructor(status: number, retryAfter: string | undefined, text: string, credentials: boolean) {
     super(SdkErrorCode.ClientHttpNotImplemented, problemOfStatus(status), { status, statusText: "", text });
-    this.refusal = { status, message: problemOfStatus(status), ...(retryAfter !== undefined && { retryAfter }) };
+    this.refusal = {
+      status,
+      message: problemOfStatus(status),
+      ...(credentials && { credentials }),
+      ...(retryAfter !== undefined && { retryAfter }),
+    };
   }
 }
 
@@ -72,7 +81,8 @@ export async function ask(
       throw broken(to, error);
     }
     const { statusCode: status, headers, body } = answer;
-    if (status !== 401 || !first || !authorization.refused(header)) return { status, headers, body };
+    if (status !== 401 || !first || !authorization.refused(header))
+      return { status, headers, body, credentials: header !== undefined || endpoint.secret };
     await body.dump();
   }
 }
@@ -99,7 +109,10 @@ export async function textOf(
 export async function refusalOf(answer: HttpAnswer): Promise<{ error: HttpRefusalError; text: string }> {
   const text = await textOf(answer, "", LONGEST_REFUSAL).catch(() => "");
   const retryAfter = answer.headers["retry-after"];
-  return { error: new HttpRefusalError(answer.status, retryAfter, text), text };
+  return {
+    error: new HttpRefusalError(answer.status, retryAfter, text, answer.status === 401 && answer.credentials),
+    text,
+  };
 }
 
 /** An error of the socket, in words. */

@@ -17,7 +17,7 @@ export function statefulServer(told: (what: string) => void = () => {}): Server 
     { name: "stateful", version: "1.0.0" },
     { capabilities: { tools: {}, logging: {}, resources: { subscribe: true } } },
   );
-  const tools = ["remember", "recall", "ask", "shout", "pid"].map((name) => ({
+  const tools = ["remember", "recall", "ask", "consult", "shout", "pid"].map((name) => ({
     name,
     inputSchema: { type: "object" as const },
     annotations: { readOnlyHint: name !== "remember" },
@@ -45,6 +45,11 @@ export function statefulServer(told: (what: string) => void = () => {}): Server 
           method: "sampling/createMessage",
           params: { maxTokens: 10, messages: [{ role: "user", content: { type: "text", text: String(remembered) } }] },
         });
+        return text((answer as { content: { text: string } }).content.text);
+      }
+      case "consult": {
+        const params = { maxTokens: 10, messages: [] };
+        const answer = await context.mcpReq.send({ method: "sampling/createMessage", params });
         return text((answer as { content: { text: string } }).content.text);
       }
       case "shout":
