@@ -13,12 +13,23 @@ class BenchmarksFirst extends BaseSequencer {
 
 export default defineConfig({
   test: {
-    include: ["packages/**/src/**/*.test.ts", "examples/**/*.test.ts", "docs/**/*.test.ts", "bench/src/**/*.test.ts"],
-    globalSetup: "scripts/test-command.ts",
+    include: [
+      "packages/**/src/**/*.test.ts",
+      "examples/**/*.test.ts",
+      "docs/**/*.test.ts",
+      "bench/src/**/*.test.ts",
+      "scripts/*.test.ts",
+    ],
+    globalSetup: ["scripts/test-folder.ts", "scripts/test-command.ts"],
+    setupFiles: "scripts/test-processes.ts",
     // Otherwise one processor is kept free, on two as on twenty.
     maxWorkers: "100%",
     sequence: { sequencer: BenchmarksFirst },
-    testTimeout: 30_000,
+    // These end a run that hangs. No result may depend on them, so a busy machine must stay far below.
+    testTimeout: 300_000,
+    hookTimeout: 300_000,
+    teardownTimeout: 60_000,
+    expect: { poll: { timeout: 240_000 } },
     retry: 0,
     typecheck: { enabled: false },
     coverage: {

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestProject } from "vitest/node";
@@ -12,9 +12,8 @@ declare module "vitest" {
 }
 
 /** Makes the command that tests start, once for all of them and in one piece, as users have it. */
-export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+export default async function setup(project: TestProject): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "davpool-command-"));
   project.provide("davpool", await bundleCommand(folder));
   project.onTestsRerun(async () => void (await bundleCommand(folder)));
-  return () => rm(folder, { recursive: true });
 }
