@@ -83,6 +83,7 @@ export interface HealthConfig {
   readonly ejection?: Duration;
   readonly slowStart?: Duration;
   readonly rejections?: number;
+  readonly rejectionCodes?: readonly number[];
   readonly checksPerSecond?: number;
 }
 

@@ -12,6 +12,9 @@ import { profileReader, type CompleteProfile } from "./server-profile.ts";
 import { member, validator, type Validator } from "./validate.ts";
 
 /** A plugin together with its checked options, defaults filled in. */
+/** Time-outs of the request and too many requests, which say little about a server unless they repeat. */
+const REJECTION_CODES: readonly number[] = [408, 429];
+
 export interface PluginUse {
   readonly plugin: AnyPlugin;
   readonly options: Readonly<Record<string, unknown>>;
@@ -28,6 +31,8 @@ export interface HealthSettings {
   readonly slowStart: number;
   /** Refusals in a row that count as one failure. */
   readonly rejections: number;
+  /** Codes of the answers that count as refusals. */
+  readonly rejectionCodes: ReadonlySet<string | number>;
   readonly checksPerSecond: number;
 }
 
@@ -438,6 +443,7 @@ function healthSettings(value: unknown): HealthSettings {
     ejection: milliseconds(health?.ejection ?? "30s"),
     slowStart: milliseconds(health?.slowStart ?? "10s"),
     rejections: health?.rejections ?? 5,
+    rejectionCodes: new Set(health?.rejectionCodes ?? REJECTION_CODES),
     checksPerSecond: health?.checksPerSecond ?? 20,
   };
 }

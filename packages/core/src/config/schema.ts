@@ -71,7 +71,16 @@ const healthSchema = Type.Object(
       Type.Integer({
         minimum: 1,
         default: 5,
-        description: "Refusals (408, 429) or broken connections in a row that count as one failure of the server.",
+        description:
+          "Refusals (see rejectionCodes) or broken connections in a row that count as one failure of the server.",
+      }),
+    ),
+    rejectionCodes: Type.Optional(
+      Type.Array(Type.Integer(), {
+        default: [408, 429],
+        uniqueItems: true,
+        description:
+          "Codes of answers that speak about the server when they repeat: HTTP statuses, or codes of JSON-RPC errors. Add 403 for a server whose broken permissions show that way.",
       }),
     ),
     checksPerSecond: Type.Optional(

@@ -168,3 +168,33 @@ describe("one caller's failures", () => {
     },
   );
 });
+
+describe("answers that count when they repeat", () => {
+  const run = async (codes: readonly number[], status_: number) => {
+    const bench = await openBench({
+      ...OPTIONS,
+      health: { rejections: 2, failures: 1, rejectionCodes: new Set(codes) },
+    });
+    bench.transport.refusal = ({ status: given }) => (given >= 400 ? given : undefined);
+    bench.server("a").behaviour = answer(status_);
+    for (let count = 0; count < 2; count++) await bench.pool.execute(GET);
+    return status(bench);
+  };
+
+  test("are those of the configured codes", async () => {
+    expect(await run([403], 403)).toBe("unhealthy");
+    expect(await run([403], 404)).toBe("healthy");
+    expect(await run([], 403)).toBe("healthy");
+  });
+
+  test("speak about their resource alone, as other failures do", async () => {
+    const bench = await openBench({
+      ...OPTIONS,
+      health: { rejections: 1, failures: 1, rejectionCodes: new Set([403]) },
+    });
+    bench.transport.refusal = ({ status: given }) => (given >= 400 ? given : undefined);
+    bench.server("a").behaviour = failingMount("mount", answer(403));
+    for (let count = 0; count < 3; count++) await bench.pool.execute(of("mount"));
+    expect(await status(bench)).not.toBe("unhealthy");
+  });
+});

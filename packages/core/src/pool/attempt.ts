@@ -49,6 +49,8 @@ export class RunningAttempt<W extends Wire> implements Attempt, Timed, Evidence 
   ended: Failure | undefined;
   /** What went wrong, as far as it is known. */
   failure: Failure | undefined;
+  /** The code with which the server said no, where that counts when it repeats. */
+  rejection: string | number | undefined;
   /** Milliseconds to the answer's headers or to the failure. */
   latency = 0;
   wasSent = false;

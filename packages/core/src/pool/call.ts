@@ -44,6 +44,8 @@ export interface CallParts<W extends Wire> extends RouteParts<W> {
   readonly deadline: number;
   /** Bytes per millisecond. */
   readonly minimumRate: number;
+  /** Of answers that speak about the server when they repeat. */
+  readonly rejectionCodes: ReadonlySet<string | number>;
   /** Told how each attempt ended, once its body is through. */
   readonly attemptEnded: (attempt: RunningAttempt<W>) => void;
   /** An attempt gave its slot back before its end. */
@@ -310,7 +312,7 @@ export class Call<W extends Wire, T> {
   }
 
   async #work(attempt: RunningAttempt<W>): Promise<Settled<T>> {
-    const { transport, servers, policies } = this.#parts;
+    const { transport, servers } = this.#parts;
     const received = await this.#send(attempt);
     let response = received;
     try {
@@ -334,7 +336,8 @@ export class Call<W extends Wire, T> {
       }
       if (this.#mayBeDone()) response = await this.#verified(response, attempt);
       attempt.answered = this.#traits.repeat !== "safe" && !attempt.failure;
-      const refusal = policies.empty ? undefined : transport.refusal?.(response);
+      const refusal = transport.refusal?.(response);
+      if (refusal !== undefined && this.#parts.rejectionCodes.has(refusal)) attempt.rejection = refusal;
       const value = this.#consume ? await this.#consume(response, attempt) : (response as T);
       // What ignored the end of its attempt has come too late.
       if (!attempt.answered) attempt.signal.throwIfAborted();

@@ -3,6 +3,7 @@ import type { Aggregate, Aggregator, Quorum } from "../contracts/aggregator.ts";
 import type { Clock } from "../contracts/clock.ts";
 import type { CredentialSource } from "../contracts/credential-source.ts";
 import type { FailoverPolicy } from "../contracts/failover-policy.ts";
+import type { Failure } from "../contracts/failure.ts";
 import type { HealthProbe } from "../contracts/health-probe.ts";
 import type { Log } from "../contracts/log.ts";
 import type {
@@ -191,6 +192,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       aggregator: settings.aggregator,
       concurrency: settings.limits.broadcastConcurrency,
       minimumRate: settings.limits.minimumRate / 1_000,
+      rejectionCodes: settings.health.rejectionCodes,
       writes: settings.writes,
       log,
       attemptEnded: (attempt) => this.#attemptEnded(attempt),
@@ -461,9 +463,13 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#observe(server, { latency, end, ...(failure && { failure }) });
     // Where no connection can be made, it is the server that fails, whatever it was to be asked.
     const evidence = failure?.kind === "unsent" ? undefined : attempt;
-    if (failure === undefined) server.record.outcome(undefined, latency, trial, evidence);
-    else if (failure.blame === "server") server.record.outcome(failure.message, latency, trial, evidence);
-    else if (failure.blame === "repetition") server.record.rejected(failure.message, latency, trial, evidence);
+    if (failure === undefined) {
+      const { rejection } = attempt;
+      if (rejection === undefined) server.record.outcome(undefined, latency, trial, evidence);
+      else server.record.rejected(`it answered ${rejection}`, latency, trial, evidence);
+    } else if (failure.blame === "server") server.record.outcome(failure.message, latency, trial, evidence);
+    else if (failure.blame === "repetition" && this.#counts(failure))
+      server.record.rejected(failure.message, latency, trial, evidence);
     else if (trial) server.record.undecided();
     // The check says whether it refuses everything, or only this.
     if (failure && (refused || failure.blame === "server" || failure.blame === "repetition"))
@@ -471,6 +477,11 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     if (failure === undefined) this.#offerSlots(1);
     // Attempts that hang with this one end in the same turn: whoever waits must not be sent after them.
     else queueMicrotask(() => this.#offerSlots(1));
+  }
+
+  /** Broken connections do when they repeat; answers, as far as they are configured to. */
+  #counts({ code }: Failure): boolean {
+    return typeof code !== "number" || this.#parts.settings.health.rejectionCodes.has(code);
   }
 
   #offerSlots(slots: number): void {

@@ -137,6 +137,7 @@ export const HEALTH: HealthSettings = {
   ejection: 30_000,
   slowStart: 0,
   rejections: 5,
+  rejectionCodes: new Set([408, 429]),
   checksPerSecond: 1_000,
 };
 

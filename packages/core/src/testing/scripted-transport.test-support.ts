@@ -159,6 +159,7 @@ export class ScriptedTransport implements Transport<ScriptedWire> {
   readonly inits: ConnectInit[] = [];
   admit?: NonNullable<Transport<ScriptedWire>["admit"]>;
   serves?: NonNullable<Transport<ScriptedWire>["serves"]>;
+  refusal?: NonNullable<Transport<ScriptedWire>["refusal"]>;
   verify?: NonNullable<Transport<ScriptedWire>["verify"]>;
   partition?: NonNullable<Transport<ScriptedWire>["partition"]>;
 
