@@ -180,8 +180,10 @@ function toolsPage(): string {
         `Hints: ${hints.join(", ")}.\n`,
         "Arguments:\n",
         fieldTable(definition.inputSchema).replace("It has no options.", "None."),
+        ...nestedTables(definition.inputSchema, { heading: "###" }),
         "Result:\n",
         fieldTable(definition.outputSchema),
+        ...nestedTables(definition.outputSchema, { heading: "###" }),
       ];
     }),
   ].join("\n");
