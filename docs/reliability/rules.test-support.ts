@@ -66,14 +66,15 @@ function mayRepeat({ effect }: FaultRow, { repeat, body }: MethodRules): boolean
 }
 
 /** What the caller gets when none follows. */
-function end({ effect, status }: FaultRow, { repeat, well }: MethodRules): number | string {
-  const afterSending = repeat === "safe" ? "NO_SERVER_AVAILABLE" : "OUTCOME_UNKNOWN";
+function end({ effect, status, stalls = false }: FaultRow, { repeat, well }: MethodRules): number | string {
+  const unanswered = stalls ? "DEADLINE_EXCEEDED" : "NO_SERVER_AVAILABLE";
+  const afterSending = repeat === "safe" ? unanswered : "OUTCOME_UNKNOWN";
   const rules: Record<Effect, number | string> = {
     unsent: "NO_SERVER_AVAILABLE",
     lost: afterSending,
     done: afterSending,
     unavailable: status ?? well,
-    body: repeat === "safe" ? "NO_SERVER_AVAILABLE" : well,
+    body: repeat === "safe" ? unanswered : well,
     answer: status ?? well,
   };
   return rules[effect];
