@@ -58,6 +58,9 @@ interface ClientConnection {
   readonly client: LastingClient | undefined;
 }
 
+/** Of one session. */
+const MAX_SUBSCRIPTIONS = 1_000;
+
 const LISTS = ["tools", "resources", "prompts"] as const;
 
 /** Whether a client has said that it speaks a protocol of 2025 or before. */
@@ -230,6 +233,11 @@ export class McpServers implements Disposable {
     );
     server.setRequestHandler("resources/subscribe", async ({ params: { uri } }, context) => {
       const access = accessOf(context);
+      if (client && client.wanted.size >= MAX_SUBSCRIPTIONS && !client.wanted.has(uri))
+        throw new ProtocolError(
+          ProtocolErrorCode.InvalidRequest,
+          `A session may have ${MAX_SUBSCRIPTIONS} subscriptions at most; end some of them first.`,
+        );
       if (gateway.hasResource(uri, access)) await gateway.subscribe(uri, access, this.#downstream(context, connection));
       else this.#resources.check(uri, access);
       client?.wanted.add(uri);

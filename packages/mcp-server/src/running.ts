@@ -28,16 +28,19 @@ export interface Running {
 /**
  * Reads the configuration anew when its file changes, or when asked to.
  * @param follow takes up sections that the host can change while it runs, and returns those it did.
+ * @param accepts throws for a configuration that the host cannot go over to.
  */
 export function reloading(
   { open, servers, log, options }: Running,
   follow: (config: ResolvedConfig, sections: readonly string[]) => readonly string[],
+  accepts?: (config: ResolvedConfig) => void,
 ): Disposable & { readonly reloader: Reloader } {
   const reloader = new Reloader({
     source: options.source ?? {},
     open,
     log,
     clock: systemClock,
+    ...(accepts && { accepts }),
     applied(config, { added, removed, replaced, sections }) {
       const own = sections.filter((section) => OWN_SECTIONS.has(section));
       if ([added, removed, replaced, own].some((names) => names.length > 0)) servers.replace(contentsOf(config, open));

@@ -53,6 +53,34 @@ test("SIGHUP takes up new servers and new tokens, and a file that is wrong chang
   await client.close();
 });
 
+test("a reload that would let strangers in is refused, and the one in use stays", async () => {
+  const { token, hash } = createToken();
+  const identity = { tokens: [{ principal: "alice", hash }] };
+  await using davpool = await startHttpProcess({ ...poolOf(), identity });
+  await davpool.write(poolOf("http://127.0.0.1:9/"));
+  const refused = davpool.logged("is gone, and whoever has no token would come in");
+  davpool.kill("SIGHUP");
+  await refused;
+  await expect(connect(davpool.url)).rejects.toThrow(/401|nauthorized/);
+  const client = await connect(davpool.url, token);
+  const { structuredContent } = await client.callTool({ name: "dav_pool_stats", arguments: {} });
+  expect(structuredContent).toMatchObject({ totalServers: 0 });
+  await client.close();
+});
+
+test.each([{ publicUrl: "https://files.example.com/mcp" }, { trustProxy: true }])(
+  "http %j without identity is refused at the start and by a reload",
+  async (http) => {
+    await expect(startHttpProcess({ ...poolOf(), http })).rejects.toThrow(/identity.*is missing/s);
+    await using davpool = await startHttpProcess(poolOf());
+    await davpool.write({ ...poolOf(), http });
+    const refused = davpool.logged("anybody could use your servers");
+    davpool.kill("SIGHUP");
+    await refused;
+    await (await connect(davpool.url)).close();
+  },
+);
+
 test("--watch takes up what is written to the file", async () => {
   await using one = await createWebDavServer();
   await using two = await createWebDavServer();

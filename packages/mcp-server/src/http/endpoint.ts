@@ -10,20 +10,28 @@ import {
   type LegacyHttpHandler,
   type McpHttpHandler,
 } from "@modelcontextprotocol/server";
+import { holdText, letGoOfText } from "../held-texts.ts";
 import { fullAccess } from "../identity/access.ts";
-import type { Principal } from "../identity/index.ts";
+import type { Denial, Principal } from "../identity/index.ts";
 import type { Hosting, McpServers } from "../mcp-server.ts";
 import { CircuitBreaker } from "../sessions/circuit-breaker.ts";
 import type { SessionSettings } from "../sessions/section.ts";
 import type { Exchange, Session } from "../sessions/session.ts";
 import { SessionPool } from "../sessions/session-pool.ts";
 import { SessionShortcuts } from "../sessions/session-shortcuts.ts";
-import { BadRequest, readJson, rpcError } from "./messages.ts";
+import { BadRequest } from "./bad-request.ts";
+import { ByteBudget, type ByteLimits } from "./byte-budget.ts";
+import type { PlaceText, TextPlace } from "./json-body.ts";
+import { rpcError } from "./messages.ts";
+import { readJson, type ReadBody } from "./read-json.ts";
 import { HEADER_MISMATCH, mirrorProblem } from "../mirrored-parameters.ts";
 
-/** Characters; what a client says of itself is kept as long as its session. */
+/** Bytes; what a client says of itself is kept as long as its session. */
 const LARGEST_INITIALIZE = 65_536;
 const CURRENT_PROTOCOL = "2026-07-28";
+/** Streams of news that one principal may have open, and resources that one of them may be about. */
+const MAX_STREAMS = 16;
+const MAX_SUBSCRIPTIONS = 1_000;
 /** What stays here: whatever is called sees the request, but not how its sender is known. */
 const CREDENTIALS = new Set(["authorization", "proxy-authorization", "cookie"]);
 
@@ -32,8 +40,16 @@ export interface EndpointParts {
   readonly sessions: SessionSettings;
   /** Bytes. */
   readonly maxRequestSize: number;
+  readonly requestMemory: ByteLimits;
   readonly clock: Clock;
   readonly log: Log;
+}
+
+/** Whose request it is. */
+export interface Asker {
+  readonly principal: Principal;
+  /** Counts further requests that came as one. @returns how to answer where they are too many. */
+  charge(count: number): Denial | undefined;
 }
 
 /**
@@ -47,12 +63,16 @@ export class McpEndpoint implements AsyncDisposable {
   readonly #shortcuts: SessionShortcuts;
   readonly #changes: Disposable;
   readonly #listener: ReturnType<typeof getRequestListener>;
-  readonly #principals = new WeakMap<IncomingMessage, Principal>();
+  readonly #askers = new WeakMap<IncomingMessage, Asker>();
+  readonly #budget: ByteBudget;
+  /** Streams of news that are open, by principal. */
+  readonly #streams = new Map<string, number>();
   readonly sessions: SessionPool;
 
   constructor(parts: EndpointParts) {
     const { servers, sessions, clock, log, maxRequestSize } = parts;
     this.#parts = parts;
+    this.#budget = new ByteBudget(parts.requestMemory);
     // Its requests and answers cost half of what the platform's own do, which they replace in this process.
     this.#listener = getRequestListener((web, { incoming, outgoing }) =>
       this.#respond(web, incoming as IncomingMessage, outgoing as ServerResponse),
@@ -60,7 +80,7 @@ export class McpEndpoint implements AsyncDisposable {
     const hosting: Hosting = {
       transport: "tcp",
       limit: sessions.operationTimeout,
-      breaker: new CircuitBreaker(clock),
+      breaker: new CircuitBreaker(sessions.circuit, clock),
     };
     const once = () => servers.create(hosting, undefined);
     const onerror = (error: Error) => log.debug(`A request was not answered as asked: ${describeError(error)}`);
@@ -83,32 +103,34 @@ export class McpEndpoint implements AsyncDisposable {
 
   /**
    * Answers one request.
-   * @param principal who it is from; undefined for nobody in particular.
+   * @param asker who it is from; undefined for nobody in particular.
    */
   async answer(
     request: IncomingMessage,
     response: ServerResponse,
-    principal: Principal | undefined,
+    asker: Asker | undefined,
     headers: Readonly<Record<string, string>>,
   ): Promise<void> {
     forgetCredentials(request);
     for (const name in headers) response.setHeader(name, headers[name] as string);
-    if (principal) this.#principals.set(request, principal);
+    if (asker) this.#askers.set(request, asker);
     await this.#listener(request, response);
   }
 
   async #respond(web: Request, request: IncomingMessage, response: ServerResponse): Promise<Response> {
-    const principal = this.#principals.get(request);
+    const asker = this.#askers.get(request);
+    const principal = asker?.principal;
     try {
-      const body = await this.#body(request);
-      return await this.#route({ body, request: web, auth: principal && authOf(principal) }, principal, response);
+      const { value: body, size } = await this.#body(request, response, principal?.name);
+      const denied = Array.isArray(body) && body.length > 1 ? asker?.charge(body.length - 1) : undefined;
+      if (denied) return Response.json(denied.body, { status: denied.status, headers: denied.headers });
+      const auth = principal && authOf(principal);
+      return await this.#route({ body, size, request: web, auth }, principal, response);
     } catch (error) {
       if (error instanceof BadRequest) {
-        const headers = error.status === 413 ? { connection: "close" } : undefined;
-        return Response.json(rpcError(error.code, error.message), {
-          status: error.status,
-          ...(headers && { headers }),
-        });
+        // There may be more of the request, which nobody reads.
+        const headers = { ...(!request.complete && { connection: "close" }), ...(error.status === 429 && RETRY_SOON) };
+        return Response.json(rpcError(error.code, error.message), { status: error.status, headers });
       }
       this.#parts.log.error(`A request failed: ${describeError(error)}`, {
         stack: error instanceof Error ? error.stack : undefined,
@@ -117,21 +139,56 @@ export class McpEndpoint implements AsyncDisposable {
     }
   }
 
+  /** Milliseconds that a call may take. */
+  get operationTimeout(): number {
+    return this.#parts.sessions.operationTimeout;
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#changes[Symbol.dispose]();
     await this.sessions[Symbol.asyncDispose]();
     await this.#current.close();
   }
 
-  async #body(request: IncomingMessage): Promise<unknown> {
-    if (request.method !== "POST") return undefined;
+  /** It counts as in memory until the request has been answered. */
+  async #body(request: IncomingMessage, response: ServerResponse, principal: string | undefined): Promise<ReadBody> {
+    if (request.method !== "POST") return { value: undefined, size: 0 };
     if (!isJsonContentType(request.headers["content-type"] ?? null))
       throw new BadRequest(415, -32_000, "The Content-Type must be application/json.");
-    return readJson(request, this.#parts.maxRequestSize);
+    const lease = this.#budget.lease(principal);
+    const held: string[] = [];
+    const letGo = () => {
+      lease[Symbol.dispose]();
+      held.forEach(letGoOfText);
+    };
+    response.once("close", letGo);
+    const place: PlaceText = (pieces, at) => {
+      if (!this.#isFile(at)) return pieces.join("");
+      const name = holdText(pieces);
+      held.push(name);
+      return name;
+    };
+    try {
+      return await readJson(request, { limit: this.#parts.maxRequestSize, lease, place });
+    } finally {
+      if (response.closed) letGo();
+    }
   }
 
-  async #route(exchange: Exchange, principal: Principal | undefined, response: ServerResponse): Promise<Response> {
-    const { request, body, auth } = exchange;
+  /** Whether a text is the body of a request to servers, which is sent on piece by piece. */
+  #isFile({ root, owner, key }: TextPlace): boolean {
+    const { method, params } = root as { readonly method?: unknown; readonly params?: CallParameters | null };
+    if (method !== "tools/call" || key !== "body" || params?.arguments !== owner || typeof params.name !== "string")
+      return false;
+    return this.#parts.servers.tools.own(params.name, fullAccess)?.asksServers === true;
+  }
+
+  async #route(
+    exchange: Exchange & { readonly size: number },
+    principal: Principal | undefined,
+    response: ServerResponse,
+  ): Promise<Response> {
+    const { request, body, size, auth } = exchange;
     const options = { ...(body !== undefined && { parsedBody: body }), ...(auth && { authInfo: auth }) };
     const { sessions } = this;
     // What calls itself current is looked at there; what names a session is of 2025.
@@ -152,8 +209,8 @@ export class McpEndpoint implements AsyncDisposable {
       return this.#inSession(answer, session, response);
     }
     const opens = isInitialize(body);
-    if (opens && JSON.stringify(body).length > LARGEST_INITIALIZE)
-      throw new BadRequest(413, -32_000, `An initialize request may have ${LARGEST_INITIALIZE} characters at most.`);
+    if (opens && size > LARGEST_INITIALIZE)
+      throw new BadRequest(413, -32_000, `An initialize request may have ${LARGEST_INITIALIZE} bytes at most.`);
     const session = opens ? sessions.open(principal?.name) : undefined;
     if (!session) return this.#withoutSession(request, options);
     try {
@@ -181,17 +238,37 @@ export class McpEndpoint implements AsyncDisposable {
     const access = principal?.access ?? fullAccess;
     const { params, ...rest } = body as ListenRequest;
     const wanted = params?.notifications?.resourceSubscriptions;
+    if (Array.isArray(wanted) && wanted.length > MAX_SUBSCRIPTIONS)
+      throw new BadRequest(400, -32_602, `One stream may be about ${MAX_SUBSCRIPTIONS} resources at most.`);
+    const name = principal?.name;
+    const streams = name === undefined ? 0 : (this.#streams.get(name) ?? 0);
+    if (streams >= MAX_STREAMS)
+      throw new BadRequest(
+        429,
+        -32_000,
+        `You have ${MAX_STREAMS} streams of subscriptions/listen open; end one of them, or have one stream say more.`,
+      );
     const uris = Array.isArray(wanted)
       ? wanted.filter((uri) => typeof uri === "string" && servers.hasResource(uri, access))
       : [];
     const notifications = { ...params?.notifications, ...(Array.isArray(wanted) && { resourceSubscriptions: uris }) };
     const parsedBody = { ...rest, params: { ...params, ...(params?.notifications && { notifications }) } };
+    if (name !== undefined && !response.closed) {
+      this.#streams.set(name, streams + 1);
+      response.once("close", () => this.#streamClosed(name));
+    }
     const answer = await this.#current.fetch(request, { parsedBody, ...(auth && { authInfo: auth }) });
     if (answer.ok && !response.closed) {
       const listening = servers.listen(uris as readonly string[], access);
       response.once("close", () => listening[Symbol.dispose]());
     }
     return answer;
+  }
+
+  #streamClosed(name: string): void {
+    const left = (this.#streams.get(name) ?? 1) - 1;
+    if (left > 0) this.#streams.set(name, left);
+    else this.#streams.delete(name);
   }
 
   /** The protocol's own code looks only at the headers that it knows. */
@@ -218,6 +295,8 @@ export class McpEndpoint implements AsyncDisposable {
     return run();
   }
 }
+
+const RETRY_SOON = { "retry-after": "1" };
 
 interface ListenRequest {
   readonly method?: unknown;

@@ -14,6 +14,7 @@ import {
 } from "../identity/index.ts";
 import { extractHttpContext } from "../telemetry/remote-parent.ts";
 import type { MetricsHandler } from "../telemetry/start-telemetry.ts";
+import { AdmittedRequests } from "./admitted-requests.ts";
 import type { McpEndpoint } from "./endpoint.ts";
 import { Guard, isLoopbackHost } from "./guard.ts";
 import { rpcError, writeJson } from "./messages.ts";
@@ -30,8 +31,6 @@ const LOOKS = 5_000;
 const LAST_WORDS = 1_000;
 /** Longer than the usual proxy keeps a connection, so that it is the proxy that closes. */
 const KEEP_ALIVE = 75_000;
-/** Milliseconds that a timer can take at most. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 /** What may stand in a header that is written to the log. */
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
@@ -80,11 +79,13 @@ export class HttpHost {
   readonly #server: Server;
   readonly #running = new Set<Promise<void>>();
   readonly #slowClients: SlowClients;
+  readonly #admitted: AdmittedRequests;
   #stopping = false;
 
   constructor(parts: HttpHostParts) {
     this.#parts = parts;
     this.#slowClients = new SlowClients(parts.clock);
+    this.#admitted = new AdmittedRequests(parts.clock, parts.endpoint.operationTimeout);
     this.#identity = parts.identity;
     this.#guard = new Guard(parts.settings, parts.identity?.settings);
     const { head, request } = parts.patience ?? PATIENCE;
@@ -114,9 +115,15 @@ export class HttpHost {
     return { host, port: (this.#server.address() as AddressInfo).port };
   }
 
-  /** From now on, who asks is found out this way. */
+  /** From now on, who asks is found out this way. What is open for those who are not admitted any more ends. */
   identifyBy(identity: Identity | undefined): void {
+    const former = this.#identity;
     this.#identity = identity;
+    if (identity && former) {
+      const { authenticator } = identity;
+      this.#admitted.endUnless((principal) => authenticator.stillAdmits(principal, former.settings));
+      this.#parts.endpoint.sessions.endUnless((principal) => authenticator.knows(principal));
+    }
     this.#guard = new Guard(this.#parts.settings, identity?.settings);
   }
 
@@ -139,6 +146,7 @@ export class HttpHost {
     await this.#parts.endpoint[Symbol.asyncDispose]();
     this.#server.closeAllConnections();
     this.#slowClients[Symbol.dispose]();
+    this.#admitted[Symbol.dispose]();
     await closed;
   }
 
@@ -199,14 +207,15 @@ export class HttpHost {
       });
     const principal = await this.#authenticate(request, response, resource, cors, metrics);
     if (principal === "refused") return;
-    if (request.method === "GET" && principal?.expiresAt !== undefined) this.#endAt(response, principal.expiresAt);
+    if (principal) this.#admitted.add(response, principal);
     if (metrics) return metricsHandler(request, response);
     if (this.#stopping)
       return writeJson(response, 503, rpcError(-32_000, "The server is stopping."), { ...cors, "retry-after": "5" });
     const headers = { ...cors, "x-request-id": requestId(request) };
-    await context.with(extractHttpContext(request.headers), () =>
-      endpoint.answer(request, response, principal, headers),
-    );
+    const authenticator = this.#identity?.authenticator;
+    const asker = principal &&
+      authenticator && { principal, charge: (count: number) => authenticator.charge(principal, count) };
+    await context.with(extractHttpContext(request.headers), () => endpoint.answer(request, response, asker, headers));
   }
 
   /** Who asks; undefined for nobody in particular. The answer has been given when they are refused. */
@@ -228,14 +237,6 @@ export class HttpHost {
     if (!isDenial(who)) return who;
     writeJson(response, who.status, who.body, { ...who.headers, ...cors });
     return "refused";
-  }
-
-  /** A stream lasts no longer than the token it was opened with. */
-  #endAt(response: ServerResponse, expiresAt: number): void {
-    const { clock } = this.#parts;
-    const left = Math.min(LONGEST_TIMER, Math.max(0, expiresAt - clock.wall().getTime()));
-    const limit = clock.after(left, () => response.destroy(), { background: true });
-    response.once("close", () => limit[Symbol.dispose]());
   }
 
   #ready(response: ServerResponse): void {

@@ -1,6 +1,7 @@
 import { DurationSchema, milliseconds } from "@davpool/core";
 import { Type, type Static, type TProperties } from "typebox";
 import { identitySection, type IdentitySection } from "../identity/section.ts";
+import type { ByteLimits } from "./byte-budget.ts";
 import { sessionsSection, type SessionsSection } from "../sessions/section.ts";
 
 const httpSection = Type.Object(
@@ -37,6 +38,23 @@ const httpSection = Type.Object(
         description: "Bytes of one request: a file of about 48 MiB.",
       }),
     ),
+    requestMemory: Type.Optional(
+      Type.Object(
+        {
+          total: Type.Optional(
+            Type.Integer({ minimum: 1_024, default: 268_435_456, description: "Bytes of all requests." }),
+          ),
+          perPrincipal: Type.Optional(
+            Type.Integer({ minimum: 1_024, default: 134_217_728, description: "Bytes of one principal's requests." }),
+          ),
+        },
+        {
+          additionalProperties: false,
+          description:
+            "Bytes of requests that have arrived and are not answered yet. Beyond it requests are answered 429, or 413 where one alone is too large. davpool itself needs about four times as much memory.",
+        },
+      ),
+    ),
     trustProxy: Type.Optional(
       Type.Boolean({
         default: false,
@@ -70,13 +88,16 @@ export const httpSections: TProperties = {
   identity: Type.Optional(identitySection),
 };
 
-export type HttpSettings = Required<Omit<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins" | "drain">> &
+export type HttpSettings = Required<
+  Omit<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins" | "drain" | "requestMemory">
+> &
   Pick<HttpSection, "publicUrl" | "allowedHosts" | "allowedOrigins"> & {
     /** In milliseconds. */
     readonly drain: number;
+    readonly requestMemory: ByteLimits;
   };
 
-export function httpSettings({ drain = "10s", ...section }: HttpSection = {}): HttpSettings {
+export function httpSettings({ drain = "10s", requestMemory, ...section }: HttpSection = {}): HttpSettings {
   return {
     host: "127.0.0.1",
     port: 8_080,
@@ -84,5 +105,6 @@ export function httpSettings({ drain = "10s", ...section }: HttpSection = {}): H
     trustProxy: false,
     ...section,
     drain: milliseconds(drain),
+    requestMemory: { total: 268_435_456, perPrincipal: 134_217_728, ...requestMemory },
   };
 }

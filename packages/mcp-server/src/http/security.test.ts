@@ -314,6 +314,30 @@ describe("slow clients", () => {
   });
 });
 
+test("a client that reads a large answer slowly and steadily gets all of it", async () => {
+  const size = 32 * 2 ** 20;
+  const big: ExtensionTool = {
+    definition: { name: "big", inputSchema: { type: "object" } },
+    run: () => ({ content: [{ type: "text", text: "x".repeat(size) }] }),
+  };
+  await using server = await startHttpServer(NO_SERVERS, { extension: { tools: [big] } });
+  const body = JSON.stringify(call("big"));
+  const socket = connect(server.port, "127.0.0.1");
+  socket.write(head(server.port, { "content-length": String(body.length), connection: "close" }) + body);
+  let read = 0;
+  for (let wanted = 2 ** 21; wanted <= size; wanted += 2 ** 21) {
+    while (read < wanted) {
+      const chunk = socket.read() as Buffer | null;
+      if (chunk) read += chunk.byteLength;
+      else await once(socket, "readable");
+      // It would be cut off.
+      expect(socket.readableEnded).toBe(false);
+    }
+    server.clock.advance(15_000);
+  }
+  socket.destroy();
+});
+
 describe("bodies", () => {
   test("that are too large are refused before they have arrived, with and without a length", async () => {
     await using server = await startHttpServer({ ...NO_SERVERS, http: { maxRequestSize: 10_000 } });

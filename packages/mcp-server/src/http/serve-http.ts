@@ -23,15 +23,24 @@ function settingsOf({ sections }: ResolvedConfig, { host, port }: HttpOptions): 
  * @throws ConfigError where strangers could come in, and nobody has said that they may.
  */
 export function requireIdentity(config: ResolvedConfig, options: HttpOptions): IdentitySettings | undefined {
-  const { host } = settingsOf(config, options);
+  const settings = settingsOf(config, options);
   const found = identityOf(config);
-  if (found || options.allowAnonymous === true || isLoopbackHost(host)) return found;
+  if (found || options.allowAnonymous === true) return found;
+  const reach = reachOf(settings);
+  if (reach === undefined) return undefined;
   throw new ConfigError(config.file, [
     {
       path: "identity",
-      message: `is missing, and ${host} can be reached from other machines: anybody could use your servers. Say who may, or give --allow-anonymous if the network keeps strangers out.`,
+      message: `is missing, and ${reach}: anybody could use your servers. Say who may, or give --allow-anonymous if the network keeps strangers out.`,
     },
   ]);
+}
+
+/** Why others than this machine's users can come in; undefined where they cannot. */
+function reachOf({ host, publicUrl, trustProxy }: HttpSettings): string | undefined {
+  if (!isLoopbackHost(host)) return `${host} can be reached from other machines`;
+  if (publicUrl !== undefined) return "http.publicUrl says that others reach this server";
+  return trustProxy ? "http.trustProxy says that a proxy brings others here" : undefined;
 }
 
 /** Serves many clients over HTTP, until `stop` aborts. */
@@ -44,10 +53,21 @@ export async function overHttp(running: Running, options: HttpOptions, stop: Abo
     return found && { settings: found, authenticator: new Authenticator(found, { clock, log }) };
   };
   const identity = identify(config);
+  const accepts = (changed: ResolvedConfig) => {
+    const found = requireIdentity(changed, options);
+    if (!identity || found) return;
+    throw new ConfigError(changed.file, [
+      {
+        path: "identity",
+        message: "is gone, and whoever has no token would come in. Restart davpool if that is meant.",
+      },
+    ]);
+  };
   const endpoint = new McpEndpoint({
     servers,
     sessions: sessionSettings(config.sections.sessions as SessionsSection | undefined),
     maxRequestSize: settings.maxRequestSize,
+    requestMemory: settings.requestMemory,
     clock,
     log,
   });
@@ -60,11 +80,15 @@ export async function overHttp(running: Running, options: HttpOptions, stop: Abo
     clock,
     log,
   });
-  using reload = reloading(running, (changed, names) => {
-    if (!names.includes("identity")) return [];
-    web.identifyBy(identify(changed));
-    return ["identity"];
-  });
+  using reload = reloading(
+    running,
+    (changed, names) => {
+      if (!names.includes("identity")) return [];
+      web.identifyBy(identify(changed));
+      return ["identity"];
+    },
+    accepts,
+  );
   const hangUp = () => void reload.reloader.reload("SIGHUP");
   const address = await web.listen();
   process.on("SIGHUP", hangUp);

@@ -1,17 +1,30 @@
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Clock } from "@davpool/core";
 
-/** Milliseconds for which a client may read nothing of an answer that waits for it. */
-const PATIENCE = 60_000;
 /** Milliseconds between two looks. */
 const INTERVAL = 15_000;
+/** Looks in a row that find a client too slow before it is cut off: a minute. */
+const PATIENCE = 4;
+/** Bytes that a client takes in this time at least, while more wait for it: 1 KiB each second. */
+const MIN_BYTES = INTERVAL;
 
-/** Cuts off clients that stop reading their answers, which would be kept for them in memory. One timer for all. */
+/** What the last look found of an answer that waits for its client. */
+interface Waiting {
+  /** Bytes that the system had taken. */
+  readonly delivered: number;
+  /** Looks in a row that found it too slow. */
+  readonly slow: number;
+}
+
+/**
+ * Cuts off clients that take their answers too slowly, or not at all: what they do not take is kept for them in memory. One
+ * timer for all.
+ */
 export class SlowClients implements Disposable {
   readonly #clock: Clock;
   readonly #open = new Set<ServerResponse>();
-  /** Since when an answer waits for its client. */
-  readonly #waiting = new Map<ServerResponse, number>();
+  readonly #waiting = new WeakMap<ServerResponse, Waiting>();
   #timer: Disposable | undefined;
 
   constructor(clock: Clock) {
@@ -20,10 +33,7 @@ export class SlowClients implements Disposable {
 
   watch(response: ServerResponse): void {
     this.#open.add(response);
-    response.once("close", () => {
-      this.#open.delete(response);
-      this.#waiting.delete(response);
-    });
+    response.once("close", () => this.#open.delete(response));
     this.#arm();
   }
 
@@ -32,14 +42,18 @@ export class SlowClients implements Disposable {
   }
 
   #look(): void {
-    const now = this.#clock.now();
     for (const response of this.#open) {
-      const since = this.#waiting.get(response);
-      if (!isStuck(response)) this.#waiting.delete(response);
-      else if (since === undefined) {
-        this.#waiting.set(response, now);
-        response.once("drain", () => this.#waiting.delete(response));
-      } else if (now - since >= PATIENCE) response.destroy();
+      const { socket } = response;
+      if (!socket || (response.writableLength === 0 && socket.writableLength === 0)) {
+        this.#waiting.delete(response);
+        continue;
+      }
+      const delivered = deliveredBy(socket);
+      const before = this.#waiting.get(response);
+      const tooSlow = before !== undefined && delivered - before.delivered < MIN_BYTES;
+      const slow = tooSlow ? before.slow + 1 : 0;
+      if (slow >= PATIENCE) response.destroy();
+      else this.#waiting.set(response, { delivered, slow });
     }
   }
 
@@ -56,7 +70,17 @@ export class SlowClients implements Disposable {
   }
 }
 
-/** One that has been ended needs no drain, and may still wait for its client. */
-function isStuck(response: ServerResponse): boolean {
-  return response.writableEnded ? response.writableLength > 0 : response.writableNeedDrain;
+/** What Node.js keeps of a socket without documenting it. Its own time-outs of sockets look at the same. */
+interface Internals {
+  /** Bytes that have been handed to libuv. */
+  readonly _bytesDispatched?: number;
+  /** Its `writeQueueSize`: those of them that the system has not taken yet. */
+  readonly _handle?: { readonly writeQueueSize?: number } | null;
+}
+
+/** Bytes that the system has taken. What is public counts a piece as written when all of it is, however large it is. */
+function deliveredBy(socket: Socket): number {
+  const { _bytesDispatched: dispatched, _handle: handle } = socket as Internals;
+  if (dispatched === undefined) return socket.bytesWritten - socket.writableLength;
+  return dispatched - (handle?.writeQueueSize ?? 0);
 }

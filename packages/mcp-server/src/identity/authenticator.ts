@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Clock, Log } from "@davpool/core";
 import { accessOf, memberAccess } from "./access.ts";
 import { bearerToken } from "./bearer.ts";
@@ -26,6 +27,18 @@ export interface RequestContext {
    */
   readonly resource: string;
 }
+
+/** How principals came in, for as long as somebody keeps them. */
+interface Admission {
+  /** Of the token. */
+  readonly digest: string;
+  /** As the token has them. */
+  readonly scopes: readonly string[];
+  /** It was made by the issuer. */
+  readonly issued: boolean;
+}
+
+const admissions = new WeakMap<Principal, Admission>();
 
 /**
  * Finds out who makes a request. A token that was good lately is known by its hash; others are looked up in the static
@@ -67,11 +80,13 @@ export class Authenticator {
 
     const waiting = this.#waiting(context);
     if (waiting) return waiting;
-    const verdict = this.#staticToken(digest) ?? (await this.#issued(bearer.token, audience));
+    const listed = this.#staticToken(digest);
+    const verdict = listed ?? (await this.#issued(bearer.token, audience));
     if ("unavailable" in verdict) return this.#denials.issuerUnavailable(FAILURE_PAUSE);
     if ("refused" in verdict) return this.#refuse(verdict.refused, context);
     const verified = this.#toVerified(verdict);
     this.#verified.keep(key, verified);
+    admissions.set(verified.principal, { digest, scopes: verdict.scopes, issued: listed === undefined });
     if (verified.lacking)
       this.#log.info("A principal's token lacks a scope that is needed; its requests are answered 403.", {
         address: context.address,
@@ -79,6 +94,39 @@ export class Authenticator {
         needed: verified.lacking,
       });
     return this.#admit(verified, context.resource);
+  }
+
+  /** Counts further requests that came as one. @returns how to answer where they are too many. */
+  charge({ name }: Principal, count: number): Denial | undefined {
+    const wait = this.#requests?.take(name, count) ?? 0;
+    return wait > 0 ? this.#denials.tooManyRequests(wait) : undefined;
+  }
+
+  /**
+   * Whether somebody who was admitted with other settings would be admitted with these, and could do the same.
+   * @param former the settings that it was admitted with.
+   */
+  stillAdmits(principal: Principal, former: IdentitySettings): boolean {
+    const { tokens, oauth, scopes } = this.#settings;
+    const admission = admissions.get(principal);
+    if (!admission || !isDeepStrictEqual(scopes, former.scopes)) return false;
+    // The token itself is not kept, so it cannot be checked again.
+    if (admission.issued) return isDeepStrictEqual(oauth, former.oauth);
+    const found = tokens.get(admission.digest);
+    return (
+      found?.principal === principal.name &&
+      isDeepStrictEqual(found.scopes, admission.scopes) &&
+      !expired(found, this.#clock)
+    );
+  }
+
+  /** Whether anybody of this name could be admitted. */
+  knows(name: string): boolean {
+    const { tokens, oauth } = this.#settings;
+    return (
+      (oauth !== undefined && name.startsWith(`${oauth.issuer}#`)) ||
+      [...tokens.values()].some(({ principal }) => principal === name)
+    );
   }
 
   #staticToken(digest: string): Judged | undefined {

@@ -30,31 +30,31 @@ export class RateLimiter {
     return this.#fullAt.size;
   }
 
-  /** Milliseconds until one more is allowed; 0 when it is now. */
-  wait(key: string): number {
+  /** Milliseconds until so many more are allowed; 0 when they are now. */
+  wait(key: string, count = 1): number {
     const now = this.#clock.now();
     const missing = Math.max(0, (this.#fullAt.get(key) ?? now) - now);
-    const wait = missing + this.#interval - this.#depth;
+    const wait = missing + count * this.#interval - this.#depth;
     // What is left of a thousandth of a millisecond comes from calculating with fractions.
     return wait < 0.001 ? 0 : wait;
   }
 
   /**
-   * Counts one, allowed or not. A bucket that is drawn on below empty has that much longer to fill, but never longer
+   * Counts so many, allowed or not. A bucket that is drawn on below empty has that much longer to fill, but never longer
    * than twice its usual time.
    */
-  count(key: string): void {
+  count(key: string, count = 1): void {
     const now = this.#clock.now();
-    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + this.#interval;
+    const fullAt = Math.max(now, this.#fullAt.get(key) ?? now) + count * this.#interval;
     this.#fullAt.delete(key);
     this.#fullAt.set(key, Math.min(fullAt, now + 2 * this.#depth));
     this.#forget(now);
   }
 
-  /** Counts one if it is allowed. @returns milliseconds to wait if not, else 0. */
-  take(key: string): number {
-    const wait = this.wait(key);
-    if (wait === 0) this.count(key);
+  /** Counts so many if they are allowed, all of them. @returns milliseconds to wait if not, else 0. */
+  take(key: string, count = 1): number {
+    const wait = this.wait(key, count);
+    if (wait === 0) this.count(key, count);
     return wait;
   }
 

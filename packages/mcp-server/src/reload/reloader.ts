@@ -24,6 +24,8 @@ export interface ReloaderParts {
   readonly open: OpenPools;
   readonly log: Log;
   readonly clock: Clock;
+  /** Looks at a configuration before anything changes. @throws ConfigError to refuse it. */
+  readonly accepts?: (config: ResolvedConfig) => void;
   /**
    * Told of each configuration that changes anything, when the pools have gone over to it.
    * @returns those of `changes.sections` that it has put into force as well; the others wait for a restart.
@@ -110,6 +112,7 @@ export class Reloader {
     let pools: PoolChanges;
     try {
       config = await readConfiguration({ ...source, file });
+      this.#parts.accepts?.(config);
       pools = await open.apply(config);
     } catch (error) {
       const message = isDavpoolError(error) ? error.message : describeError(error);

@@ -1,5 +1,6 @@
 import { DurationSchema, milliseconds, type Duration } from "@davpool/core";
 import { Type, type Static } from "typebox";
+import type { CircuitSettings } from "./circuit-breaker.ts";
 
 export const sessionsSection = Type.Object(
   {
@@ -32,6 +33,23 @@ export const sessionsSection = Type.Object(
     operationTimeout: Type.Optional(
       DurationSchema({ default: "30s", description: "Time one call of a tool may take; the session goes on." }),
     ),
+    circuit: Type.Optional(
+      Type.Object(
+        {
+          failures: Type.Optional(
+            Type.Integer({ minimum: 1, default: 5, description: "Calls in a row that ran out of time." }),
+          ),
+          pause: Type.Optional(
+            DurationSchema({ default: "10s", description: "Time until the next call is let through, to see." }),
+          ),
+        },
+        {
+          additionalProperties: false,
+          description:
+            "When a principal's calls of a pool are refused: only calls that ask its servers, and only of that pool.",
+        },
+      ),
+    ),
   },
   { additionalProperties: false, description: "Sessions of HTTP clients that speak a 2025 protocol." },
 );
@@ -46,6 +64,7 @@ export interface SessionSettings {
   readonly perPrincipal: number;
   readonly total: number;
   readonly operationTimeout: number;
+  readonly circuit: CircuitSettings;
 }
 
 export function sessionSettings(section: SessionsSection = {}): SessionSettings {
@@ -58,5 +77,6 @@ export function sessionSettings(section: SessionsSection = {}): SessionSettings 
     perPrincipal: section.perPrincipal ?? 8,
     total: section.total ?? 10_000,
     operationTimeout: ms(operationTimeout),
+    circuit: { failures: section.circuit?.failures ?? 5, pause: ms(section.circuit?.pause ?? "10s") },
   };
 }

@@ -114,6 +114,12 @@ export class SessionPool implements AsyncDisposable {
     await this.#end(session);
   }
 
+  /** Ends the sessions of principals that nobody knows any more. */
+  endUnless(known: (principal: string) => boolean): void {
+    for (const [principal, own] of this.#byPrincipal)
+      if (!known(principal)) for (const session of own) void this.#end(session);
+  }
+
   /** Ends what is over and looks whether the others are well. It runs by itself. */
   sweep(): void {
     for (const session of this.#sessions.values()) {

@@ -1,4 +1,4 @@
-import { DeadlineExceededError, UnknownServerError, createManualClock } from "@davpool/core";
+import { DeadlineExceededError, OutcomeUnknownError, UnknownServerError, createManualClock } from "@davpool/core";
 import { createWebDavServer, type WebDavServer } from "@davpool/testkit";
 import type { Server } from "@modelcontextprotocol/server";
 import { describe, expect, test } from "vitest";
@@ -189,31 +189,77 @@ test("a call that takes too long is ended, and its session goes on", async () =>
 });
 
 describe("the circuit breaker", () => {
+  const settings = { failures: 5, pause: 10_000 };
   const timeout = new DeadlineExceededError("GET", 1_000, []);
 
-  test("refuses a principal whose calls run out of time in a row, and tries again after a while", () => {
+  test("refuses a principal whose calls of a pool run out of time in a row, and tries again after a while", () => {
     const clock = createManualClock();
-    const breaker = new CircuitBreaker(clock);
+    const breaker = new CircuitBreaker(settings, clock);
     const call = (error?: unknown) => {
-      breaker.enter("alice");
-      breaker.ended("alice", error);
+      breaker.enter("alice", "files");
+      breaker.ended("alice", "files", error);
     };
     for (let count = 0; count < 4; count++) call(timeout);
     call(new UnknownServerError("x", []));
     for (let count = 0; count < 5; count++) call(timeout);
-    expect(() => call()).toThrow(/CALLS_SUSPENDED|refused for 10 s/);
-    expect(() => breaker.enter("bob")).not.toThrow();
+    expect(() => call()).toThrow(/refused for 10 s/);
+    expect(() => breaker.enter("bob", "files")).not.toThrow();
+    expect(() => breaker.enter("alice", "archive")).not.toThrow();
     clock.advance(10_000);
-    breaker.enter("alice");
+    breaker.enter("alice", "files");
     // While one is tried, others wait.
-    expect(() => breaker.enter("alice")).toThrow(/refused/);
-    breaker.ended("alice", undefined);
+    expect(() => breaker.enter("alice", "files")).toThrow(/refused/);
+    breaker.ended("alice", "files", undefined);
     expect(() => call()).not.toThrow();
   });
 
+  test("counts calls whose outcome is not known because time ran out, and others not", () => {
+    const attempt = (kind: "timeout" | "broken") =>
+      ({
+        serverId: "s1",
+        outcome: "unknown",
+        latency: 1,
+        failure: { kind, blame: "server", message: "no answer" },
+      }) as never;
+    const breaker = new CircuitBreaker({ failures: 1, pause: 10_000 }, createManualClock());
+    breaker.ended("alice", "files", new OutcomeUnknownError("PUT", [attempt("broken")]));
+    expect(() => breaker.enter("alice", "files")).not.toThrow();
+    breaker.ended("alice", "files", new OutcomeUnknownError("PUT", [attempt("timeout")]));
+    expect(() => breaker.enter("alice", "files")).toThrow(/refused/);
+  });
+
   test("leaves alone whoever is nobody in particular", () => {
-    const breaker = new CircuitBreaker(createManualClock());
-    for (let count = 0; count < 20; count++) breaker.ended(undefined, timeout);
-    expect(() => breaker.enter(undefined)).not.toThrow();
+    const breaker = new CircuitBreaker(settings, createManualClock());
+    for (let count = 0; count < 20; count++) breaker.ended(undefined, "files", timeout);
+    expect(() => breaker.enter(undefined, "files")).not.toThrow();
+  });
+
+  test("keeps nobody from tools that ask no server, nor from other pools", async () => {
+    const alice = createToken();
+    await using hung = await createWebDavServer();
+    await using well = await createWebDavServer();
+    const pool = (url: string) => ({
+      transport: "webdav",
+      health: { enabled: false },
+      servers: [{ serverId: "s1", url }],
+    });
+    await using server = await startHttpServer({
+      pools: { hung: { ...pool(hung.url), deadline: "50ms" }, well: pool(well.url) },
+      sessions: { circuit: { failures: 2, pause: "1h" } },
+      identity: { tokens: [{ principal: "alice", hash: alice.hash }] },
+    });
+    const fault = await hung.inject({ kind: "blackhole" });
+    const as = { authorization: `Bearer ${alice.token}` };
+    const ask = async (name: string, parameters: object) => {
+      const message = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: parameters } };
+      const [answer] = await messagesOf(await server.post(message, as));
+      return JSON.parse(answer.result.content[0].text);
+    };
+    const put = { method: "PUT", path: "/a", body: "x" };
+    for (let count = 0; count < 2; count++) expect((await ask("hung__dav_request", put)).error).toBeDefined();
+    expect((await ask("hung__dav_request", put)).error).toMatchObject({ code: "CALLS_SUSPENDED", pool: "hung" });
+    expect((await ask("hung__dav_list_servers", {})).servers).toHaveLength(1);
+    expect(await ask("well__dav_request", put)).toMatchObject({ status: 201 });
+    await fault.off();
   });
 });

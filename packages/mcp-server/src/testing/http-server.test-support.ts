@@ -18,7 +18,8 @@ import { EXTENSION, type Extension } from "../extension.ts";
 import { McpEndpoint } from "../http/endpoint.ts";
 import { HttpHost, type Patience } from "../http/http-host.ts";
 import { httpSettings, type HttpSection } from "../http/section.ts";
-import { Authenticator } from "../identity/index.ts";
+import { Authenticator, type IdentitySettings } from "../identity/index.ts";
+import { readIdentity } from "../identity/settings.ts";
 import { Clients } from "../gateway/clients.ts";
 import { McpServers } from "../mcp-server.ts";
 import { MCP_HOST } from "@davpool/transport-mcp";
@@ -44,6 +45,8 @@ export interface TestHttpServer extends AsyncDisposable {
   readonly lines: readonly LogLine[];
   /** Resolves when nothing is kept for sessions that have ended. */
   released(): Promise<void>;
+  /** Goes over to another section `identity`, as a reload does. */
+  identifyBy(section: object): void;
   /** Posts a message of the protocol, as a client would. */
   post(message: unknown, headers?: Readonly<Record<string, string>>): Promise<Response>;
   /** Opens a session by hand and returns its id. */
@@ -91,14 +94,19 @@ export async function startHttpServer(
     servers,
     sessions: sessionSettings(sessions as SessionsSection | undefined),
     maxRequestSize: settings.maxRequestSize,
+    requestMemory: settings.requestMemory,
     clock,
     log,
+  });
+  const authenticated = (settings: IdentitySettings) => ({
+    settings,
+    authenticator: new Authenticator(settings, { clock, log }),
   });
   const identity = identityOf(resolved);
   const host = new HttpHost({
     settings,
     endpoint,
-    identity: identity && { settings: identity, authenticator: new Authenticator(identity, { clock, log }) },
+    identity: identity && authenticated(identity),
     pools: open.pools,
     metricsHandler: undefined,
     clock,
@@ -127,6 +135,7 @@ export async function startHttpServer(
     lines,
     post,
     released: () => servers.released(),
+    identifyBy: (section) => host.identifyBy(authenticated(readIdentity(section))),
     async initialize(headers) {
       const response = await post(INITIALIZE, headers);
       await response.text();

@@ -7,7 +7,7 @@ import type { Tool, ToolCall } from "./tool.ts";
 export interface CallRules {
   /** Milliseconds that a call may take, if they are limited. */
   readonly limit?: number;
-  /** Refuses calls of callers whose calls keep failing. */
+  /** Refuses calls of callers whose calls of a pool keep running out of time. */
   readonly breaker?: CircuitBreaker;
 }
 
@@ -16,17 +16,19 @@ export async function callTool(
   tool: Tool,
   written: unknown,
   call: Omit<ToolCall, "limit">,
-  { limit, breaker }: CallRules,
+  { limit, breaker: anyBreaker }: CallRules,
   log: Log,
 ): Promise<CallToolResult> {
   const { principal } = call.caller;
+  const { pool } = tool;
+  const breaker = tool.asksServers ? anyBreaker : undefined;
   try {
-    breaker?.enter(principal);
+    breaker?.enter(principal, pool);
     const { value, isError } = await tool.run(written, limit === undefined ? call : { ...call, limit });
-    breaker?.ended(principal, undefined);
+    breaker?.ended(principal, pool, undefined);
     return result(value, isError ?? false);
   } catch (error) {
-    breaker?.ended(principal, error);
+    breaker?.ended(principal, pool, error);
     if (isDavpoolError(error)) {
       const { code, message, details } = error;
       return result({ error: { code, message, ...details } }, true);

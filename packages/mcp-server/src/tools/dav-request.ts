@@ -161,6 +161,7 @@ export function davRequestTool(
   const name = `${prefix}dav_request`;
   return defineTool({
     name,
+    asksServers: true,
     pool: pool.name,
     title: "Send a WebDAV request",
     description:
@@ -169,7 +170,7 @@ export function davRequestTool(
     output,
     annotations: { readOnlyHint: false, destructiveHint: true, idempotentHint: false, openWorldHint: true },
     safe: ({ method }) => isSafe(method.toUpperCase()),
-    run(args, { signal, caller, limit }) {
+    async run(args, { signal, caller, limit }) {
       const call = { signal, caller, ...(limit !== undefined && { deadline: Math.min(limit, deadline) }) };
       const { serverId, serverGroup, aggregate, quorum } = args;
       if (serverId !== undefined && serverGroup !== undefined)
@@ -182,7 +183,7 @@ export function davRequestTool(
         ]);
       const problems = rules.problems(args.headers ?? {}, args.depth);
       if (problems.length > 0) throw new InvalidArgumentsError(name, problems);
-      const request = toRequest(name, args);
+      const request = await toRequest(name, args);
       if (REMOVING.has(request.method) && BASE.test(args.path))
         throw new InvalidArgumentsError(name, [
           { path: "path", message: `is the server's base, and ${request.method} would take away everything in it.` },
@@ -205,13 +206,13 @@ export function davRequestTool(
   });
 }
 
-function toRequest(tool: string, args: Static<typeof input>): WebDavRequest {
+async function toRequest(tool: string, args: Static<typeof input>): Promise<WebDavRequest> {
   const method = args.method.toUpperCase();
   const headers: Record<string, string> = { ...args.headers };
   const has = (wanted: string) => Object.keys(headers).some((header) => header.toLowerCase() === wanted);
   const depth = args.depth ?? (method === "PROPFIND" && !has("depth") ? "1" : undefined);
   if (depth !== undefined) headers.Depth = depth;
-  const body = args.body === undefined ? undefined : decodeBody(tool, args.body, args.bodyEncoding ?? "utf8");
+  const body = args.body === undefined ? undefined : await decodeBody(tool, args.body, args.bodyEncoding ?? "utf8");
   // Some servers refuse XML that is not called so.
   if (body !== undefined && method !== "PUT" && method !== "POST" && method !== "PATCH" && !has("content-type"))
     headers["Content-Type"] = "application/xml; charset=utf-8";

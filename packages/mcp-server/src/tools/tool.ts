@@ -21,6 +21,8 @@ export interface Tool {
   readonly pool: string;
   /** Some calls of it change nothing, so whoever may only read has a use for it. */
   readonly mayRead: boolean;
+  /** It sends requests to servers of the pool. */
+  readonly asksServers: boolean;
   /** It changes the servers of the pool, for which a grant of its own is needed. */
   readonly manages: boolean;
   readonly definition: ToolDefinition;
@@ -50,6 +52,8 @@ export interface ToolDefinition {
 }
 
 export interface ToolSource<S extends TObject> {
+  /** Default: false. */
+  readonly asksServers?: boolean;
   /** Default: false. */
   readonly manages?: boolean;
   readonly name: string;
@@ -82,12 +86,13 @@ export class AccessDeniedError extends DavpoolError {
 
 /** Makes a tool that checks its arguments and fills in their defaults before it runs. */
 export function defineTool<S extends TObject>(source: ToolSource<S>): Tool {
-  const { name, pool, title, description, input, output, annotations, manages = false } = source;
+  const { name, pool, title, description, input, output, annotations, asksServers = false, manages = false } = source;
   const check = validator(input);
   return {
     name,
     pool,
     mayRead: annotations.readOnlyHint || source.safe !== undefined,
+    asksServers,
     manages,
     definition: { name, title, description, inputSchema: plain(input), outputSchema: plain(output), annotations },
     run: async (written, call) => {
