@@ -91,7 +91,9 @@ describe("requests that are half sent", () => {
         params: { x: "x".repeat(400_000) },
       });
       await answer.text();
-      if (answer.status !== 429) break;
+      if (answer.status === 429) continue;
+      expect(answer.status).toBe(200);
+      break;
     }
   });
 });
@@ -182,9 +184,8 @@ describe("a token that is not good any more", () => {
     { principal: "alice", hash: alice.hash },
     { principal: "bob", hash: bob.hash },
   ];
-  const ended = async (response: Response) => {
-    await expect(response.text()).rejects.toThrow("terminated");
-  };
+  /** Why a stream ended that nobody ended at this end. */
+  const end = (response: Response) => response.text().catch((error: unknown) => String(error));
 
   test("ends every stream that it opened when it expires", async () => {
     await using server = await startHttpServer({
@@ -195,7 +196,7 @@ describe("a token that is not good any more", () => {
     const id = { ...as(alice), "mcp-session-id": await server.initialize(as(alice)) };
     const stream = await fetch(server.url, { headers: { ...id, accept: "text/event-stream" } });
     server.clock.advance(10 * 60_000 + 1_000);
-    await Promise.all([ended(news), ended(stream)]);
+    expect(await Promise.all([end(news), end(stream)])).toEqual(Array(2).fill(expect.stringContaining("terminated")));
   });
 
   test("ends its streams and sessions when a reload takes it away, and nobody else's", async () => {
@@ -205,7 +206,7 @@ describe("a token that is not good any more", () => {
     await server.initialize(as(alice));
     const own = await server.initialize(as(bob));
     server.identifyBy({ tokens: [both[1]] });
-    await ended(first);
+    expect(await end(first)).toContain("terminated");
     expect(server.sessions.size).toBe(1);
     const LIST = { jsonrpc: "2.0", id: 1, method: "tools/list" };
     expect((await server.post(LIST, { ...as(bob), "mcp-session-id": own })).status).toBe(200);
@@ -217,6 +218,6 @@ describe("a token that is not good any more", () => {
     await using server = await startHttpServer({ ...NO_SERVERS, identity: { tokens, scopes: { all: {} } } });
     const stream = await server.post(listen(), { ...as(alice), ...listening });
     server.identifyBy({ tokens, scopes: { all: { pools: ["files"] } } });
-    await ended(stream);
+    expect(await end(stream)).toContain("terminated");
   });
 });

@@ -23,7 +23,10 @@ describe("a large body", () => {
   });
 
   test("may write every character as an escape, and be cut in the middle of each", async () => {
-    const escaped = [...LONG.slice(0, 60_000)].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    const escaped = Array.from(
+      { length: 60_000 },
+      (_, at) => `\\u${LONG.charCodeAt(at).toString(16).padStart(4, "0")}`,
+    );
     const text = `{"a":"${"\\\\".repeat(300_000)}","b":"${escaped.join("").repeat(4)}"}`;
     for (const chunkSize of [997, 998, 999, 1_000, 1_001])
       expect(await parse(text, chunkSize)).toEqual(JSON.parse(text));

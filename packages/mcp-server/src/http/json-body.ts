@@ -210,9 +210,9 @@ class ByteReader {
   readonly #chunks: Buffer[];
   #chunk: Buffer = Buffer.alloc(0);
 
-  /** @param chunks emptied as they are read. */
+  /** @param chunks emptied: each is let go once its last reader is done with it. */
   constructor(chunks: Buffer[]) {
-    this.#chunks = chunks.reverse();
+    this.#chunks = chunks.splice(0).toReversed();
   }
 
   /** The next so many bytes, uncopied. */

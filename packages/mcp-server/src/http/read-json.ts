@@ -41,7 +41,7 @@ function read(request: IncomingMessage, arrived: (chunk: Buffer) => void): Promi
         arrived(chunk);
       } catch (error) {
         request.off("data", receive).pause();
-        reject(error as Error);
+        reject(error);
       }
     };
     request.on("data", receive);
