@@ -64,6 +64,8 @@ const schedule = fc.record({
     slowStart: fc.constantFrom(0, 100),
   }),
   hedged: fc.boolean(),
+  /** A failover policy that would repeat everything for ever. */
+  reckless: fc.boolean(),
   seed: fc.double({ min: 0, max: 0.999, noNaN: true }),
 });
 
@@ -72,7 +74,7 @@ const ENOUGH = 32;
 
 test("whatever the servers do, every call is settled in time and leaves nothing behind", async () => {
   await fc.assert(
-    fc.asyncProperty(schedule, async ({ servers, calls, queue, retryBudget, health, hedged, seed }) => {
+    fc.asyncProperty(schedule, async ({ servers, calls, queue, retryBudget, health, hedged, reckless, seed }) => {
       let charged = 0;
       let turn = 0;
       const bench = await openBench({
@@ -82,6 +84,7 @@ test("whatever the servers do, every call is settled in time and leaves nothing 
         })),
         limits: { queue, retryBudget },
         health,
+        ...(reckless && { failover: { decide: () => ({ action: "retry", on: "other", delay: 0, charge: true }) } }),
         ...(hedged && { hedging: { percentile: 0.9, least: 15 } }),
         random: () => (seed + turn++ * 0.618) % 1,
         selector: { select: (candidates) => candidates[turn++ % candidates.length] ?? candidates[0] },
