@@ -54,8 +54,8 @@ A cell tells
 The test also asserts the order in which the servers were tried, how often each of them was sent the request, and that
 the call was settled before its deadline of 20 s. A call has up to three attempts. Health checks are off, so every
 request counted is the call's own. The fault lasts, unless its name says otherwise. All servers show the same files:
-where the first one has done the work unseen, the second one finds it done, which is verified and counts as success. A
-504 is not unseen but an answer, so what follows it is given as it is: 404 to a DELETE that the first server has done.
+where the first one has done the work and its answer was lost, or was a 504, the second one finds the work done, which is
+verified and counts as success. A 502 to MOVE speaks about the destination and is returned.
 When all is well GET answers 200, PROPFIND 207, PUT and MOVE 201 (204 where there was something to replace), DELETE
 204 and LOCK 200; these servers know no POST and answer 405, which is an answer like any other.
 ${WHERE.map((where) => `\n## ${TITLES[where]}\n\n${NOTES[where]}\n\n${table(where)}\n`).join("")}`;

@@ -13,6 +13,8 @@ interface MethodRules {
   readonly well: number;
   /** What another server says once the first one has done the work. */
   readonly repeated?: number;
+  /** A status that speaks about this request alone. */
+  readonly bad?: number;
   /** The answer has a body, which can break off. */
   readonly body?: boolean;
 }
@@ -22,7 +24,7 @@ export const METHODS = {
   PROPFIND: { repeat: "safe", well: 207, body: true },
   PUT: { repeat: "idempotent", well: 201, repeated: 204 },
   DELETE: { repeat: "idempotent", well: 204, repeated: 404 },
-  MOVE: { repeat: "idempotent", well: 201, repeated: 404 },
+  MOVE: { repeat: "idempotent", well: 201, repeated: 404, bad: 502 },
   LOCK: { repeat: "neither", well: 200, body: true },
   POST: { repeat: "neither", well: 405, body: true },
 } as const satisfies Record<string, MethodRules>;
@@ -53,7 +55,8 @@ export interface Expected {
 }
 
 /** May another attempt follow one that has met the fault? */
-function mayRepeat({ effect }: FaultRow, { repeat, body }: MethodRules): boolean {
+function mayRepeat({ effect, status }: FaultRow, { repeat, body, bad }: MethodRules): boolean {
+  if (status !== undefined && status === bad) return false;
   const rules: Record<Effect, boolean> = {
     unsent: true,
     lost: repeat !== "neither",
@@ -81,8 +84,8 @@ function end({ effect, status, stalls = false }: FaultRow, { repeat, well }: Met
 }
 
 /** Where the first server's outcome is unknown, a repeat that finds the work done is a success, once that is verified. */
-function afterWork({ effect }: FaultRow, { well, repeated = well }: MethodRules): number {
-  return effect === "done" && repeated === 404 ? 204 : repeated;
+function afterWork({ well, repeated = well }: MethodRules): number {
+  return repeated === 404 ? 204 : repeated;
 }
 
 export function expected(fault: FaultRow, method: Method, where: Where): Expected {
@@ -100,7 +103,7 @@ export function expected(fault: FaultRow, method: Method, where: Where): Expecte
     servers.push(index + 1);
     if (!met || effect !== "unsent") sent[index] = (sent[index] ?? 0) + 1;
     if (!met) {
-      outcome = worked && attempt > 0 ? afterWork(fault, rules) : rules.well;
+      outcome = worked && attempt > 0 ? afterWork(rules) : rules.well;
       break;
     }
     if (stalls && hurts) took += TIMEOUT;

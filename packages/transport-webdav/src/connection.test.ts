@@ -166,8 +166,7 @@ describe("credentials", () => {
     expect(server.requests.map(({ status }) => status)).toEqual([207, 200]);
     await using wrong = connect(server.url, { init: { credentials: { token: "x" } } });
     expect((await exchange(wrong, ask)).status).toBe(401);
-    // It works, but for whoever may put that right.
-    expect(await wrong.probe(new AbortController().signal)).toBe("it refuses the credentials (HTTP 401)");
+    await expect(wrong.probe(new AbortController().signal)).rejects.toMatchObject({ code: "CREDENTIALS_REFUSED" });
     // Where callers bring their own, the server's are none.
     await using none = connect(server.url);
     expect(await none.probe(new AbortController().signal)).toBeUndefined();

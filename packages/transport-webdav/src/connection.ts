@@ -1,15 +1,17 @@
-import type {
-  AddressGuard,
-  Attempt,
-  Clock,
-  ConnectInit,
-  Connection,
-  ConnectionStats,
-  Credentials,
+import {
+  CredentialsRefusedError,
+  type AddressGuard,
+  type Attempt,
+  type Clock,
+  type ConnectInit,
+  type Connection,
+  type ConnectionStats,
+  type Credentials,
 } from "@davpool/core";
 import { Pool } from "undici";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { InvalidBodyError } from "./errors.ts";
+import { requireLimits } from "./limits.ts";
 import { isSafe } from "./methods.ts";
 import { connector } from "./stale-sockets.ts";
 import { baseOf, below, confine, type Base } from "./paths.ts";
@@ -40,6 +42,7 @@ export class WebDavConnection implements Connection<WebDavWire> {
   readonly #pool: Pool;
   readonly #base: Base;
   readonly #fixed: readonly string[];
+  readonly #serverId: string;
   /** It has credentials. */
   readonly #authorized: boolean;
   readonly #max: number;
@@ -51,6 +54,7 @@ export class WebDavConnection implements Connection<WebDavWire> {
     const added = init.origin === "added";
     if (added) guard.connecting(new URL(profile.url));
     this.#base = baseOf(profile.url);
+    this.#serverId = profile.serverId;
     this.#max = profile.maxConnections;
     this.#settings = settings;
     this.#closing = init.signal;
@@ -91,6 +95,7 @@ export class WebDavConnection implements Connection<WebDavWire> {
   send(request: WebDavRequest, attempt: Attempt): Promise<WebDavResponse> {
     try {
       attempt.signal.throwIfAborted();
+      requireLimits(request);
       return this.#dispatch(request, confine(this.#base, request.path), attempt, 0);
     } catch (error) {
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- may be the engine's reason to abort
@@ -126,9 +131,10 @@ export class WebDavConnection implements Connection<WebDavWire> {
     const request = { method, path: "", ...(method === "PROPFIND" && { headers: { depth: "0" } }) };
     const { status, body } = await this.send(request, unmanaged(signal));
     await body.read(PIECE);
-    // 401 and 404 come from a server that works, and whoever asks will be told. Some may have credentials of their own.
     if (status >= 500) throw new Error(`it answered the health check with ${status}`);
-    return status === 401 && this.#authorized ? "it refuses the credentials (HTTP 401)" : undefined;
+    // Without credentials of the server's own, 401 says that it works: callers bring theirs.
+    if (status === 401 && this.#authorized) throw new CredentialsRefusedError(this.#serverId);
+    return undefined;
   }
 
   #dispatch(request: WebDavRequest, path: string, attempt: Attempt, redirects: number): Promise<WebDavResponse> {
@@ -145,7 +151,7 @@ export class WebDavConnection implements Connection<WebDavWire> {
           }
         : undefined;
     const sent = { method, path, headers, body: outgoing(body, headers), reset: WITH_BODY.has(method) ? false : null };
-    return new Exchange(this.#pool, sent, attempt, follow).send();
+    return new Exchange(this.#pool, sent, attempt, this.#authorized, follow).send();
   }
 }
 

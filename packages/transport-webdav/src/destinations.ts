@@ -1,4 +1,5 @@
 import { header } from "./affinity.ts";
+import { requireLimits } from "./limits.ts";
 import { confine, isWholeUrl, type Base } from "./paths.ts";
 import type { WebDavRequest } from "./wire.ts";
 
@@ -11,11 +12,12 @@ const ROOT: Base = { origin: "", path: "/" };
  * @param destination a path below the base, like `request.path`. Default: the request's header, unless that is a whole
  *   URL, which only one server can read.
  * @returns one sentence, or undefined when it may be sent.
- * @throws InvalidPathError for a path that cannot be sent anywhere.
+ * @throws InvalidPathError, InvalidRequestError for what cannot be sent anywhere.
  */
 export function destinationProblem(request: WebDavRequest, destination = destinationOf(request)): string | undefined {
   const { method, path } = request;
   if ((method !== "COPY" && method !== "MOVE") || destination === undefined) return undefined;
+  requireLimits(request);
   const source = collection(path);
   const target = collection(destination);
   if (target === ROOT.path) return "is the server's base, and everything in it would be deleted first.";

@@ -3,7 +3,9 @@ import { DavpoolError, describeError } from "@davpool/core";
 /** `INVALID_PATH`: a path that does not stay below the server's base, or cannot be read. Nothing was sent. */
 export class InvalidPathError extends DavpoolError {
   constructor(path: string, why: string) {
-    super("INVALID_PATH", `The path ${JSON.stringify(path.slice(0, 200))} is refused: ${why}`, { details: { path } });
+    super("INVALID_PATH", `The path ${JSON.stringify(path.slice(0, 200))} is refused: ${why}`, {
+      details: { path: path.slice(0, 200) },
+    });
   }
 }
 

@@ -1,6 +1,6 @@
 import type { Attempt } from "@davpool/core";
 import type { Dispatcher } from "undici";
-import { explain } from "./failures.ts";
+import { explain, ofConnection } from "./failures.ts";
 import { isSafe } from "./methods.ts";
 import { ResponseBody } from "./response-body.ts";
 import { Resumption } from "./resume.ts";
@@ -30,16 +30,25 @@ export class Exchange implements Dispatcher.DispatchHandler {
   readonly #dispatcher: Dispatcher;
   readonly #request: SentRequest;
   readonly #attempt: Attempt;
+  readonly #authorized: boolean;
   readonly #follow: FollowRedirect | undefined;
   #resolve!: (response: WebDavResponse | Promise<WebDavResponse>) => void;
   #reject!: (error: unknown) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #answer: WebDavResponse | undefined;
 
-  constructor(dispatcher: Dispatcher, request: SentRequest, attempt: Attempt, follow: FollowRedirect | undefined) {
+  /** @param authorized the request carries credentials. */
+  constructor(
+    dispatcher: Dispatcher,
+    request: SentRequest,
+    attempt: Attempt,
+    authorized: boolean,
+    follow: FollowRedirect | undefined,
+  ) {
     this.#dispatcher = dispatcher;
     this.#request = request;
     this.#attempt = attempt;
+    this.#authorized = authorized;
     this.#follow = follow;
     this.#response = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -76,7 +85,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       Number.isNaN(length) ? undefined : length,
       !isSafe(this.#request.method),
     );
-    this.#answer = { status, headers, body };
+    this.#answer = { status, headers, body, ...(this.#authorized && { authorized: true }) };
     const next = status >= 300 && status < 400 ? this.#redirect(status, headers) : undefined;
     if (next) {
       body.discard();
@@ -95,6 +104,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#done();
+    if (error !== this.#attempt.signal.reason) ofConnection(error);
     const answer = this.#answer;
     if (!answer) {
       this.#reject(error);

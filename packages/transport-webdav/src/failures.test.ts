@@ -180,6 +180,10 @@ describe("after something may have been sent", () => {
     ["half a head", "HTTP/1.1 200 OK\r\nContent-Le"],
     ["a head without end", `HTTP/1.1 200 OK\r\n${"X: y\r\n".repeat(5_000)}`],
     ["an impossible length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"],
+    ["a status that there is not", "HTTP/1.1 000 \r\nContent-Length: 0\r\n\r\n"],
+    ["a status of four digits", "HTTP/1.1 2000 OK\r\nContent-Length: 0\r\n\r\n"],
+    ["a status without digits", "HTTP/1.1 abc OK\r\n\r\n"],
+    ["a version that there is not", "HTTP/9.9 200 OK\r\n\r\n"],
     ["100 where nobody asked", "HTTP/1.1 100 Continue\r\n\r\n"],
     ["an upgrade nobody wanted", "HTTP/1.1 101 Switching\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"],
   ])("%s instead of an answer", async (_name, text) => {
@@ -311,16 +315,29 @@ test("ETIMEDOUT while connecting is unsent", () => {
 });
 
 describe("a status", () => {
+  const judgedFor = (method: string, response: object) =>
+    judge(response as unknown as WebDavResponse, { method, path: "/a" }, createManualClock());
   const judged = (status: number, retryAfter?: string | string[]) =>
-    judge({ status, headers: { "retry-after": retryAfter } } as unknown as WebDavResponse, createManualClock());
+    judgedFor("PUT", { status, headers: { "retry-after": retryAfter } });
 
-  test.each([500, 502, 504])("%i says that the server cannot", (status) => {
+  test.each([500, 502, 504, 520, 524])("%i says that the server cannot, and that the work may be done", (status) => {
     expect(judged(status)).toEqual({
       kind: "unavailable",
       blame: "server",
       message: `it answered ${status}`,
       code: status,
+      mayBeDone: true,
     });
+  });
+
+  test.each(["COPY", "MOVE"])("502 to %s is an answer about the destination", (method) => {
+    expect(judgedFor(method, { status: 502, headers: {} })).toBeUndefined();
+    expect(judgedFor(method, { status: 504, headers: {} })).toMatchObject({ mayBeDone: true });
+  });
+
+  test("401 refuses credentials, where there were any", () => {
+    const refused = { kind: "refused", blame: "request", code: 401 };
+    expect(judgedFor("LOCK", { status: 401, headers: {}, authorized: true })).toMatchObject(refused);
   });
 
   test("408 is an answer that counts against the server only when it repeats itself", () => {

@@ -1,6 +1,6 @@
 import { describeError, isDavpoolError, retryAfter, type Clock, type Failure } from "@davpool/core";
 import { isStale } from "./stale-sockets.ts";
-import type { WebDavResponse } from "./wire.ts";
+import type { WebDavRequest, WebDavResponse } from "./wire.ts";
 
 /** Errors that come before a connection stands: nothing can have been sent. */
 const UNSENT = new Set([
@@ -23,17 +23,24 @@ const UNSENT = new Set([
 /** TLS alerts, and OpenSSL's many words for a certificate that is not trusted. */
 const UNTRUSTED = /^(?:ERR_(?:TLS|SSL)_|CERT_|CRL_|UNABLE_TO_|ERROR_IN_CERT_|ERROR_IN_CRL_)/;
 const TIMEOUT = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
-const BROKEN = new Set([
-  "ECONNRESET",
-  "EPIPE",
-  "ECONNABORTED",
-  "ETIMEDOUT",
-  "UND_ERR_SOCKET",
-  "UND_ERR_RES_CONTENT_LENGTH_MISMATCH",
-  "UND_ERR_HEADERS_OVERFLOW",
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "ECONNABORTED", "ETIMEDOUT"]);
+/** undici refused the request itself. */
+const MALFORMED = new Set([
+  "UND_ERR_INVALID_ARG",
+  "UND_ERR_NOT_SUPPORTED",
+  "UND_ERR_REQ_CONTENT_LENGTH_MISMATCH",
+  "UND_ERR_ABORTED",
 ]);
 /** The connection was closed from this side: the server left the pool or changed its address, or the pool closed. */
 const CLOSED = new Set(["UND_ERR_DESTROYED", "UND_ERR_CLOSED", "POOL_CLOSED"]);
+
+/** Errors that ended a request or its answer, whatever they are called. Others come from the caller's code. */
+const connectionErrors = new WeakSet<Error>();
+
+/** Notes that an error came from a connection. */
+export function ofConnection(error: Error): void {
+  connectionErrors.add(error);
+}
 
 /** What an error of a connection means. */
 export function explain(error: unknown): Failure {
@@ -44,41 +51,55 @@ export function explain(error: unknown): Failure {
     return error.code.startsWith("INVALID_")
       ? { ...base, kind: error.code === "INVALID_XML" ? "broken" : "invalid", blame: "request" }
       : { ...base, kind: "unsent", blame: "server" };
-  if (code === undefined) return { ...base, kind: "invalid", blame: "request" };
-  const { syscall } = error as NodeJS.ErrnoException;
-  if (UNSENT.has(code) || UNTRUSTED.test(code) || syscall === "connect" || syscall === "getaddrinfo")
-    return { ...base, kind: "unsent", blame: "server" };
-  if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
-  if (BROKEN.has(code) || code.startsWith("HPE_"))
-    return { ...base, kind: "broken", blame: isStale(error) ? "connection" : "repetition" };
-  return { ...base, kind: "invalid", blame: "request" };
+  const { syscall } = (error ?? {}) as NodeJS.ErrnoException;
+  if (code !== undefined) {
+    if (UNSENT.has(code) || UNTRUSTED.test(code) || syscall === "connect" || syscall === "getaddrinfo")
+      return { ...base, kind: "unsent", blame: "server" };
+    if (TIMEOUT.has(code)) return { ...base, kind: "timeout", blame: "server" };
+  }
+  return isBreak(error, code)
+    ? { ...base, kind: "broken", blame: isStale(error) ? "connection" : "repetition" }
+    : { ...base, kind: "invalid", blame: "request" };
 }
 
-/** The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other. */
-export function judge(response: WebDavResponse, clock: Clock): Failure | undefined {
+/** Whatever ends a connection breaks it: no list of codes is complete. */
+function isBreak(error: unknown, code: string | undefined): boolean {
+  if (code !== undefined && MALFORMED.has(code)) return false;
+  if (error instanceof Error && connectionErrors.has(error)) return true;
+  return code !== undefined && (BROKEN.has(code) || code.startsWith("UND_ERR_") || code.startsWith("HPE_"));
+}
+
+/**
+ * The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other, and so is a 502 to
+ * COPY or MOVE: it speaks about the destination (RFC 4918 §9.8.5, §9.9.4).
+ */
+export function judge(response: WebDavResponse, { method }: WebDavRequest, clock: Clock): Failure | undefined {
   const { status } = response;
-  if (status < 408) return undefined;
+  const failure = { message: `it answered ${status}`, code: status };
   switch (status) {
+    case 401:
+      return response.authorized
+        ? { ...failure, kind: "refused", blame: "request", message: "it refuses the credentials (HTTP 401)" }
+        : undefined;
     case 408:
-      return { kind: "rejected", blame: "repetition", message: "it answered 408", code: status };
-    case 500:
-    case 502:
-    case 504:
-      return { kind: "unavailable", blame: "server", message: `it answered ${status}`, code: status };
+      return { ...failure, kind: "rejected", blame: "repetition" };
     case 429:
     case 503: {
       const wait = retryAfter(response.headers["retry-after"], clock.wall());
-      return {
-        kind: "overload",
-        blame: status === 503 ? "server" : "repetition",
-        message: `it answered ${status}`,
-        code: status,
-        ...(wait !== undefined && { retryAfter: wait }),
-      };
+      const blame = status === 503 ? "server" : "repetition";
+      return { ...failure, kind: "overload", blame, ...(wait !== undefined && { retryAfter: wait }) };
     }
+    case 502:
+      if (method === "COPY" || method === "MOVE") return undefined;
+      break;
+    case 500:
+    case 504:
+      break;
     default:
-      return undefined;
+      // Gateways have words of their own for a server that they cannot reach, or that is late.
+      if (status < 520 || status > 530) return undefined;
   }
+  return { ...failure, kind: "unavailable", blame: "server", mayBeDone: true };
 }
 
 function codeOf(error: unknown): string | undefined {

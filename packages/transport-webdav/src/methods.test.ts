@@ -8,14 +8,14 @@ test.each([
   ["neither", ["LOCK", "POST", "PATCH"]],
 ] as const)("%s: %j", (repeat, methods) => {
   for (const method of methods) {
-    expect(traitsOf({ method, path: "/a" })).toEqual({ operation: method, repeat, replayable: true });
+    expect(traitsOf({ method, path: "/" })).toEqual({ operation: method, repeat, replayable: true });
     expect(isSafe(method)).toBe(repeat === "safe");
   }
 });
 
 test("there are no others", () => {
   expect(METHODS).toHaveLength(16);
-  expect(traitsOf({ method: "BREW", path: "/a" })).toEqual({
+  expect(traitsOf({ method: "BREW", path: "/" })).toEqual({
     operation: "UNKNOWN",
     repeat: "neither",
     replayable: true,
@@ -23,9 +23,22 @@ test("there are no others", () => {
 });
 
 test("requests of one kind share their traits", () => {
-  const traits = traitsOf({ method: "GET", path: "/a", headers: { Depth: "0" } });
-  expect(traitsOf({ method: "GET", path: "/b" })).toBe(traits);
+  const traits = traitsOf({ method: "GET", path: "/", headers: { Depth: "0" } });
+  expect(traitsOf({ method: "GET", path: "" })).toBe(traits);
   expect(Object.isFrozen(traits)).toBe(true);
+});
+
+test.each([
+  ["/mount/a/b", "mount"],
+  ["mount", "mount"],
+  ["//mount//", "mount"],
+  ["/%6dount/x", "mount"],
+  ["/gr%C3%BCn/x", "grün"],
+  ["/100%/x", "100%"],
+  ["/", undefined],
+  ["", undefined],
+])("a request to %j is about %j", (path, resource) => {
+  expect(traitsOf({ method: "GET", path }).resource).toBe(resource);
 });
 
 describe("a body can be sent again", () => {

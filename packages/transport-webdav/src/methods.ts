@@ -1,5 +1,6 @@
 import type { Repeat, RequestTraits } from "@davpool/core";
-import { boundTo } from "./affinity.ts";
+import { boundTo, decoded } from "./affinity.ts";
+import { isWithinLimits } from "./limits.ts";
 import type { WebDavBody, WebDavRequest } from "./wire.ts";
 
 /** What repeating a method does (RFC 9110 §9.2, RFC 4918 §9, RFC 3253, RFC 5323). Other methods are refused. */
@@ -25,7 +26,7 @@ const REPEAT: Readonly<Record<string, Repeat>> = {
 /** The methods that can be sent. */
 export const METHODS: readonly string[] = Object.keys(REPEAT);
 
-/** One frozen instance for each kind of request, so that the usual request allocates none. */
+/** What does not depend on the path or the headers, one frozen instance for each kind of request. */
 const TRAITS = new Map<string, RequestTraits>();
 for (const [operation, repeat] of Object.entries(REPEAT)) {
   TRAITS.set(operation, Object.freeze({ operation, repeat, replayable: true }));
@@ -34,12 +35,27 @@ for (const [operation, repeat] of Object.entries(REPEAT)) {
 
 /** The traits of a request. A method nobody knows is one that must not be repeated; sending it is refused later. */
 export function traitsOf(request: WebDavRequest): RequestTraits {
-  const { method, headers, body } = request;
+  const { method, path, headers, body } = request;
   const known = TRAITS.get(isReplayable(body) ? method : `${method} once`);
   const traits = known ?? { operation: "UNKNOWN", repeat: "neither", replayable: isReplayable(body) };
-  const keys = headers && boundTo(request.path, headers);
-  return keys ? { ...traits, boundTo: keys } : traits;
+  // It is refused before it is sent, so nothing more needs to be known of it.
+  if (!isWithinLimits(request)) return traits;
+  const keys = headers && boundTo(path, headers);
+  const resource = firstName(path);
+  if (resource === undefined && !keys) return traits;
+  return { ...traits, ...(resource !== undefined && { resource }), ...(keys && { boundTo: keys }) };
 }
+
+/** The first name of a path, decoded: what is mounted on a server is mounted in its base. Undefined for the base. */
+function firstName(path: string): string | undefined {
+  let start = 0;
+  while (path.charCodeAt(start) === SLASH) start += 1;
+  if (start === path.length) return undefined;
+  const end = path.indexOf("/", start);
+  return decoded(path.slice(start, end < 0 ? undefined : end));
+}
+
+const SLASH = 47;
 
 export function isSafe(method: string): boolean {
   return REPEAT[method] === "safe";

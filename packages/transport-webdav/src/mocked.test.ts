@@ -15,7 +15,7 @@ test("an exchange can be mocked, by those who test with nock", async () => {
   await using connection = connect("http://dav.example/dav/");
   const request = { method: "PROPFIND", path: "/a b", headers: { Depth: "0" } };
   const response = await connection.send(request, new ObservedAttempt());
-  expect(judge(response, systemClock)).toMatchObject({ kind: "overload", retryAfter: 7_000 });
+  expect(judge(response, request, systemClock)).toMatchObject({ kind: "overload", retryAfter: 7_000 });
   expect(await response.body.text()).toBe("busy");
   expect(scope.isDone()).toBe(true);
 });

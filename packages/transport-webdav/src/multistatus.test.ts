@@ -76,6 +76,29 @@ test("a status is read out of a CDATA section, and none out of nonsense", () => 
   expect(having("HTTP/2 507")).toEqual([{ href: "/a", status: 507 }]);
 });
 
+test("of many failures only the first thousand are kept, and the others are counted", () => {
+  const response = (hrefs: number, statuses: number) =>
+    `<multistatus xmlns="DAV:"><response>${"<href>/a</href>".repeat(hrefs)}${"<status>HTTP/1.1 500 x</status>".repeat(statuses)}</response></multistatus>`;
+  for (const [hrefs, statuses] of [
+    [1, 1_500],
+    [1_500, 1],
+    // 250 kB.
+    [5_000, 5_000],
+  ] as const) {
+    const found = new MultistatusScan(true);
+    found.write(Buffer.from(response(hrefs, statuses)));
+    found.close();
+    expect(found.failures).toHaveLength(1_000);
+    expect(found.more).toBe(hrefs * statuses - 1_000);
+  }
+});
+
+test("of a long href only the beginning is kept", () => {
+  const href = `/${"a".repeat(100_000)}`;
+  const text = `<multistatus xmlns="DAV:"><response><href>${href}</href><status>HTTP/1.1 500 x</status></response></multistatus>`;
+  expect(scan(text)).toEqual([{ href: href.slice(0, 2_048), status: 500 }]);
+});
+
 describe("refused is", () => {
   test.each([
     ["a DOCTYPE", `<!DOCTYPE x [<!ENTITY e "e">]><x/>`, /DOCTYPE/],

@@ -1,4 +1,5 @@
 import { InvalidPathError } from "./errors.ts";
+import { MAX_PATH } from "./limits.ts";
 
 /** Where a server's files are: an origin and a path that ends with a slash, both as they go on the wire. */
 export interface Base {
@@ -27,6 +28,8 @@ export function isWholeUrl(text: string): boolean {
  * @throws InvalidPathError
  */
 export function confine(base: Base, path: string): string {
+  if (path.length > MAX_PATH)
+    throw new InvalidPathError(path, `it has ${path.length} characters, and the limit is ${MAX_PATH}.`);
   if (PLAIN.test(path)) return base.path + (path.startsWith("/") ? path.slice(1) : path);
   if (isWholeUrl(path))
     throw new InvalidPathError(
@@ -44,6 +47,7 @@ export function confine(base: Base, path: string): string {
  * query or a fragment is no address of a file: without them it would be another file's.
  */
 export function below(base: Base, location: string, from: string): string | undefined {
+  if (location.length > MAX_PATH) return undefined;
   const url = URL.parse(location, base.origin + from);
   if (!url || url.origin !== base.origin || /[?#]/.test(location)) return undefined;
   try {

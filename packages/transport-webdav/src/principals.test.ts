@@ -162,7 +162,7 @@ test("of three hundred principals, those who were there last keep their sockets"
 describe("a server that asks for credentials", () => {
   const auth = { username: "alice", password: "hunter2" };
 
-  test("decides by those of the principal, and its 401 is an answer", async () => {
+  test("decides by those of the principal; where they are refused, the other server is asked, and the last 401 is the answer", async () => {
     await using server = await createWebDavServer({ auth });
     await using other = await createWebDavServer({ auth });
     server.tree.write("/a", "text");
@@ -182,7 +182,7 @@ describe("a server that asks for credentials", () => {
       expect((await execute(open.pool, "alice", { method: "GET", path: "/a" })).value.text).toBe("text");
       expect((await execute(open.pool, "bob", { method: "GET", path: "/a" })).value.status).toBe(401);
     }
-    expect([server.requests.length, other.requests.length]).toEqual([6, 0]);
+    expect([server.requests.length, other.requests.length]).toEqual([6, 3]);
     expect(open.pool.list().map(({ health }) => health.status)).toEqual(["healthy", "healthy"]);
     expect(text()).not.toMatch(/hunter/);
     expect(JSON.stringify([open.pool.list(), open.pool.stats()])).not.toMatch(/hunter/);

@@ -1,7 +1,7 @@
 import { InvalidPathError, InvalidRequestError } from "./errors.ts";
 import { METHODS } from "./methods.ts";
-import { IF_PARTS, bareToken, ifHeader } from "./affinity.ts";
 import { destinationProblem } from "./destinations.ts";
+import { bareToken, ifParts } from "./if-header.ts";
 import { below, confine, isWholeUrl, type Base } from "./paths.ts";
 import type { WebDavRequest } from "./wire.ts";
 
@@ -33,7 +33,7 @@ const known = new Set(METHODS);
 export function requestHeaders(base: Base, request: WebDavRequest, fixed: readonly string[]): string[] {
   const { method, headers } = request;
   if (!known.has(method))
-    throw new InvalidRequestError(`The method "${method}" is not sent. Methods: ${METHODS.join(", ")}.`);
+    throw new InvalidRequestError(`The method "${method.slice(0, 50)}" is not sent. Methods: ${METHODS.join(", ")}.`);
   const list = [...fixed];
   const seen = new Set<string>();
   for (const name in headers) {
@@ -73,9 +73,9 @@ function rewritten(base: Base, request: WebDavRequest, name: string, value: stri
     case "lock-token":
       return `<${bareToken(value)}>`;
     case "if":
-      return ifHeader(value).replace(IF_PARTS, (part, resource: string | undefined) =>
-        resource === undefined ? part : `<${absolute(base, resource)}>`,
-      );
+      return ifParts(value)
+        .map((part) => ("resource" in part ? `<${absolute(base, part.resource)}>` : part.list))
+        .join(" ");
     default:
       return value;
   }

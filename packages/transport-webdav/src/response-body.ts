@@ -6,6 +6,11 @@ const HIGH_WATER = 256 * 1024;
 /** An unwanted rest no longer than this is read away to keep the socket; a longer one costs the socket. */
 const WORTH_READING = 64 * 1024;
 
+/** Bytes that a reader gets to work on at a time. */
+const PIECE = 16 * 1024;
+/** Milliseconds of work before other work has its turn. */
+const TURN = 10;
+
 /** The request whose answer flows; while the rest of a body that broke off is asked for, what can give that up. */
 type Source = Pick<Dispatcher.DispatchController, "abort"> & Partial<Dispatcher.DispatchController>;
 
@@ -78,7 +83,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
 
   /**
    * Reads the body, up to `limit` bytes, and lets go of the rest.
-   * @param seen gets every chunk up to the limit as it arrives.
+   * @param seen gets everything up to the limit as it arrives, in pieces between which other work has its turn.
    * @param whole gets every chunk, also beyond the limit: with it the body is read to its end.
    */
   async read(
@@ -89,6 +94,7 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     const kept: Uint8Array[] = [];
     let size = 0;
     let truncated = false;
+    const turns = new Turns();
     try {
       for await (const chunk of this) {
         whole?.(chunk);
@@ -97,7 +103,11 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
         if (part.byteLength > 0) {
           kept.push(part);
           size += part.byteLength;
-          seen?.(part);
+          if (seen)
+            for (let start = 0; start < part.byteLength; start += PIECE) {
+              seen(part.subarray(start, start + PIECE));
+              if (turns.isLong) await turns.next();
+            }
         }
         if (part === chunk) continue;
         truncated = true;
@@ -135,6 +145,16 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     } finally {
       this.discard();
     }
+  }
+
+  /**
+   * The first `size` bytes, or all where there are fewer, once they have come or the body has broken off. They stay to be
+   * read. Only for a body that nobody reads yet; `size` is at most 64 KiB.
+   */
+  async peek(size: number): Promise<Uint8Array> {
+    while (this.#waiting < size && !this.#ended && !this.#error && !this.#discarded)
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    return Buffer.concat(this.#chunks, Math.min(this.#waiting, size));
   }
 
   /** Lets go of what has not been read; reading afterwards gives nothing. Harmless when there is nothing left. */
@@ -203,5 +223,19 @@ export class ResponseBody implements AsyncIterable<Uint8Array> {
     const wake = this.#wake;
     this.#wake = undefined;
     wake?.();
+  }
+}
+
+/** Long work in turns: what has arrived already would otherwise be dealt with in one go. */
+class Turns {
+  #began = performance.now();
+
+  get isLong(): boolean {
+    return performance.now() - this.#began > TURN;
+  }
+
+  async next(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#began = performance.now();
   }
 }

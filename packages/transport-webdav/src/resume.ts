@@ -1,6 +1,6 @@
 import type { Attempt, Failure } from "@davpool/core";
 import type { Dispatcher } from "undici";
-import { explain } from "./failures.ts";
+import { explain, ofConnection } from "./failures.ts";
 import type { SentRequest } from "./exchange.ts";
 import type { WebDavResponse } from "./wire.ts";
 
@@ -120,6 +120,7 @@ export class Resumption implements Dispatcher.DispatchHandler {
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     if (this.#over) return;
     this.#done();
+    if (error !== this.#attempt.signal.reason) ofConnection(error);
     const failure = explain(error);
     if (this.#flowing) this.#error = error;
     if (this.#ask(failure)) return;

@@ -53,7 +53,7 @@ export function webDavTransport(
       return Promise.resolve(connection);
     },
     traits: traitsOf,
-    judge: (response) => judge(response, clock),
+    judge: (response, request) => judge(response, request, clock),
     refusal: ({ status }) => (status >= 400 ? status : undefined),
     explain,
     affinity: learned,

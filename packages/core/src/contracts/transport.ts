@@ -51,7 +51,7 @@ export interface Transport<W extends Wire = Wire> {
   /** What an error thrown by a connection means. Never throws. */
   explain(error: unknown): Failure;
   /** What a response teaches about which server owns which lock or entity tag. */
-  affinity?(request: W["request"], response: W["response"]): readonly AffinityChange[];
+  affinity?(request: W["request"], response: W["response"]): MaybePromise<readonly AffinityChange[]>;
   /**
    * After an attempt whose outcome is unknown, a repeat may find the work already done: a 404 to a repeated DELETE.
    * Asks the server that gave `response` whether the state is now the one `request` wanted.

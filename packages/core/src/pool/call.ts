@@ -331,7 +331,10 @@ export class Call<W extends Wire, T> {
           1,
         );
       } else {
-        const changes = servers.size > 1 ? transport.affinity?.(this.#request, response) : undefined;
+        // What it teaches may be in a body that comes slowly; the answer counts from here on.
+        attempt.answered = this.#traits.repeat !== "safe";
+        const told = servers.size > 1 ? transport.affinity?.(this.#request, response) : undefined;
+        const changes = told instanceof Promise ? await told : told;
         if (changes && changes.length > 0) await this.#learn(attempt, changes);
       }
       if (this.#mayBeDone()) response = await this.#verified(response, attempt);

@@ -91,8 +91,9 @@ const answerFields = {
   size: Type.Integer({ description: "Bytes of the whole file, where the server said so." }),
   hint: Type.String(),
   failures: Type.Array(Type.Object({ href: Type.String(), status: Type.Integer() }), {
-    description: "Parts of a multistatus answer that failed.",
+    description: "Parts of a multistatus answer that failed, a thousand at most.",
   }),
+  moreFailures: Type.Integer({ description: "How many parts failed beyond those in failures." }),
   attempts: Type.Array(attempt, { description: "Every attempt, when there was more than one." }),
   error: Type.Object({ code: Type.String(), message: Type.String() }),
 };
@@ -293,6 +294,7 @@ function answerReader(method: string, { limit, rules, digests }: Reading): Consu
           : truncationHint(method, status, shown, start + shown),
       }),
       ...(failures.length > 0 && { failures }),
+      ...(scan && scan.more > 0 && { moreFailures: scan.more }),
     };
     if (hash) digests?.keep(answer, hash.digest("base64"));
     return answer;
