@@ -108,7 +108,7 @@ export class McpServers implements Disposable {
       },
       resourceChanged: (uri, concerns) => this.#resourceChanged(uri, concerns),
     });
-    this.tools = new ToolTable(this.#gateway, extension);
+    this.tools = new ToolTable(this.#gateway, extension, log);
     this.#gateway.apply(gateway);
     this.#resources = resources;
     this.#watch = resources.watch((uri) => this.#resourceChanged(uri));
@@ -201,7 +201,8 @@ export class McpServers implements Disposable {
     server.setRequestHandler("tools/list", (_request, context) =>
       observed(connection, context, undefined, async () => {
         await gateway.asked;
-        return this.tools.list(accessOf(context)) as never;
+        const access = accessOf(context);
+        return (isModern(context) ? this.tools.list(access) : this.tools.olderList(access)) as never;
       }),
     );
     server.setRequestHandler("tools/call", ({ params }, context) => {

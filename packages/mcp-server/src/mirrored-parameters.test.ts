@@ -38,6 +38,9 @@ describe("headers", () => {
     [{ region: "eu" }, { "mcp-param-region": "=?base64?ZXU?=" }, "is not encoded"],
     [{ region: "eu" }, { "mcp-param-region": "=?base64?/w==?=" }, "is not encoded"],
     [{ where: { level: 0 } }, { "mcp-param-level": "" }, "differs from the argument where.level"],
+    [{ where: { level: 42 } }, { "mcp-param-level": "0x2a" }, "differs from the argument where.level"],
+
+    [{ where: { level: 42 } }, { "mcp-param-level": "042" }, "differs from the argument where.level"],
     [{ region: true }, { "mcp-param-region": "yes" }, "differs"],
   ])("disagree with %j: %j", (written, headers, problem) => {
     expect(mirrorProblem(parameters, written, new Headers(headers))).toContain(problem);

@@ -5,6 +5,8 @@ export const HEADER_MISMATCH = -32_020;
 const KEYWORD = "x-mcp-header";
 /** What a header's name may be (RFC 9110 §5.6.2). */
 const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
+/** As JSON writes numbers (RFC 8259 §6). */
+const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 const ENCODED = /^=\?base64\?(.*)\?=$/s;
 const BASE64 = /^(?:[A-Za-z\d+/]{4})*(?:[A-Za-z\d+/]{2}==|[A-Za-z\d+/]{3}=)?$/;
 
@@ -39,7 +41,7 @@ export function mirrorProblem(
     const decoded = decode(shown);
     if (decoded === undefined) return `The header ${header} is not encoded as it should be.`;
     const same =
-      typeof value === "number" && decoded.trim() !== "" ? Number(decoded) === value : decoded === String(value);
+      decoded === String(value) || (typeof value === "number" && NUMBER.test(decoded) && Number(decoded) === value);
     if (!same) return `The header ${header} differs from ${argument}, which it must repeat.`;
   }
   return undefined;

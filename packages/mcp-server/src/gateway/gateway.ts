@@ -1,6 +1,6 @@
 import { describeError, type Clock, type Log, type Pool } from "@davpool/core";
 import type { ListKind, Listed, McpWire, UpstreamSession } from "@davpool/transport-mcp";
-import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
+import { ProtocolError, ProtocolErrorCode, type CallToolResult } from "@modelcontextprotocol/server";
 import type { ChangeListener } from "../extension.ts";
 import { mirroredHeaders } from "../mirrored-parameters.ts";
 import type { Access } from "../identity/access.ts";
@@ -204,7 +204,7 @@ export class Gateway implements Disposable {
       call,
       this.#suspended,
     );
-    return this.#shown(upstream, result);
+    return asObject(this.#shown(upstream, result), call);
   }
 
   /** @throws ProtocolError for a prompt that is not there for the caller. */
@@ -433,4 +433,12 @@ export class Gateway implements Disposable {
           : this.#subscriptions.of(pool, LISTENERS),
     };
   }
+}
+
+/** What a tool answers: to a client of a 2025 protocol `structuredContent` is an object, or it refuses the answer. */
+function asObject(result: Fields, { server, modern }: DownstreamCall): Fields {
+  const { structuredContent: value } = result;
+  if (modern || value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value)))
+    return result;
+  return server.projectCallToolResult(result as CallToolResult, undefined) as Fields;
 }

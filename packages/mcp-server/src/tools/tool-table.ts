@@ -1,6 +1,7 @@
-import { DavpoolError } from "@davpool/core";
+import { DavpoolError, type Log } from "@davpool/core";
 import type { Extension, ExtensionTool } from "../extension.ts";
 import type { Gateway } from "../gateway/gateway.ts";
+import { OlderTools } from "../gateway/older-tools.ts";
 import type { ToolOffer } from "../gateway/offers.ts";
 import { refusal, type Access } from "../identity/access.ts";
 import { mirroredParameters, type MirroredParameter } from "../mirrored-parameters.ts";
@@ -30,9 +31,12 @@ export class ToolTable {
   readonly #mirrored: ReadonlyMap<string, readonly MirroredParameter[]>;
   #tools: ReadonlyMap<string, Tool> = new Map();
   #lists = new WeakMap<Access, ToolList>();
+  #olderLists = new WeakMap<Access, ToolList>();
+  readonly #older: OlderTools;
   readonly #texts = new WeakMap<ToolList, string>();
 
-  constructor(gateway: Gateway, extension: Extension | undefined) {
+  constructor(gateway: Gateway, extension: Extension | undefined, log: Log) {
+    this.#older = new OlderTools(log);
     const tools = extension?.tools ?? [];
     this.#gateway = gateway;
     this.#extensionTools = new Map(tools.map((tool) => [tool.definition.name, tool]));
@@ -57,6 +61,7 @@ export class ToolTable {
   /** What other servers offer has changed. */
   forgetLists(): void {
     this.#lists = new WeakMap();
+    this.#olderLists = new WeakMap();
   }
 
   /** A tool of a pool that this server has made, where it is there for the caller. */
@@ -98,13 +103,23 @@ export class ToolTable {
     return list;
   }
 
+  /** The same for a client of a 2025 protocol. */
+  olderList(access: Access): ToolList {
+    let list = this.#olderLists.get(access);
+    if (!list) {
+      list = { tools: this.list(access).tools.map((tool) => this.#older.fit(tool)) };
+      this.#olderLists.set(access, list);
+    }
+    return list;
+  }
+
   /**
-   * The list as JSON, as the protocols of 2025 have it; undefined while servers have not said yet what they offer. It
+   * The list for a client of a 2025 protocol as JSON; undefined while servers have not said yet what they offer. It
    * is kept for as long as the list.
    */
   listText(access: Access): string | undefined {
     if (!this.#gateway.ready) return undefined;
-    const list = this.list(access);
+    const list = this.olderList(access);
     let text = this.#texts.get(list);
     if (text === undefined) this.#texts.set(list, (text = JSON.stringify(list)));
     return text;

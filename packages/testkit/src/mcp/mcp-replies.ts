@@ -114,11 +114,18 @@ function callResult(params: Readonly<Record<string, unknown>>, { name, tools, fa
   if (!tool) return { code: -32_602, message: `Unknown tool: ${String(params["name"])}` };
   const wrong = faultOf(faults, "wrong-answer");
   const text = wrong?.text ?? tool.text ?? `${name} ${tool.name} ${JSON.stringify(params["arguments"] ?? {})}`;
-  return { result: { content: [{ type: "text", text }], ...(tool.isError === true && { isError: true }) } };
+  const { isError, structuredContent } = tool;
+  return {
+    result: {
+      content: [{ type: "text", text }],
+      ...(isError === true && { isError }),
+      ...(structuredContent !== undefined && { structuredContent }),
+    },
+  };
 }
 
-function listed({ name, annotations, inputSchema = { type: "object" } }: McpTool): object {
-  return { name, inputSchema, ...(annotations && { annotations }) };
+function listed({ name, annotations, inputSchema = { type: "object" }, outputSchema }: McpTool): object {
+  return { name, inputSchema, ...(annotations && { annotations }), ...(outputSchema && { outputSchema }) };
 }
 
 /** The notifications of progress that a call asks for with `arguments.steps`, if it has a token for them. */

@@ -9,6 +9,10 @@ export interface McpTool {
   readonly isError?: boolean;
   /** As it is in the list; also one that is no valid schema. */
   readonly inputSchema?: Readonly<Record<string, unknown>>;
+  /** The same of its answers. */
+  readonly outputSchema?: Readonly<Record<string, unknown>>;
+  /** Comes with each answer. */
+  readonly structuredContent?: unknown;
 }
 
 /**
