@@ -440,5 +440,5 @@ function asObject(result: Fields, { server, modern }: DownstreamCall): Fields {
   const { structuredContent: value } = result;
   if (modern || value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value)))
     return result;
-  return server.projectCallToolResult(result as CallToolResult, undefined) as Fields;
+  return server.projectCallToolResult(result as CallToolResult, undefined);
 }

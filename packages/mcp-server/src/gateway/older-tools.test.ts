@@ -1,5 +1,5 @@
 import { createMcpServer, type McpTool } from "@davpool/testkit";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { startHttpServer, type TestHttpServer } from "../testing/http-server.test-support.ts";
 
