@@ -318,6 +318,66 @@ test("a TypeScript configuration is a module, whatever the package.json beside i
   expect(status).toBe(EXIT.ok);
 });
 
+describe("davpool check finds what would only show when davpool serves", () => {
+  const config = (server: object, more: object = {}) =>
+    JSON.stringify({
+      pools: {
+        files: { transport: "webdav", servers: [{ serverId: "s1", url: "https://a.example.com/", ...server }] },
+      },
+      ...more,
+    });
+
+  test("an environment variable that is not set, and a file that is not there", async () => {
+    const unset = config({ username: "u", password: { env: "NOT_SET_ANYWHERE" } });
+    expect(await check("davpool.config.json", unset)).toMatchObject({
+      code: EXIT.configuration,
+      error: expect.stringContaining(
+        "pools.files.servers[0].password: the environment variable NOT_SET_ANYWHERE is not set.",
+      ) as string,
+    });
+    const missing = config({ username: "u", password: { file: "missing.txt" } });
+    const { code, out } = await check("davpool.config.json", missing, "--json");
+    expect([code, JSON.parse(out)]).toMatchObject([
+      EXIT.configuration,
+      { valid: false, issues: [{ path: "pools.files.servers[0].password" }] },
+    ]);
+  });
+
+  test("a password without a user name", async () => {
+    const { code, error } = await check("davpool.config.json", config({ password: "p" }));
+    expect(code).toBe(EXIT.configuration);
+    expect(error).toContain("pools.files.servers[0].password: has no username beside it");
+  });
+
+  test("credentials that would cross the network in clear", async () => {
+    const clear = { url: "http://a.example.com/", username: "u", password: "planted" };
+    const { code, error, out } = await check("davpool.config.json", config(clear));
+    expect(code).toBe(EXIT.ok);
+    expect(error).toContain("Warning: pools.files.servers[0].url: credentials would cross the network in clear.");
+    expect(out + error).not.toContain("planted");
+    for (const meant of [
+      config(clear, { security: { allowCleartext: true } }),
+      config({ ...clear, url: "http://127.0.0.1:9/" }),
+      config({ url: "http://a.example.com/" }),
+    ])
+      expect((await check("davpool.config.json", meant)).error).toBe("");
+  });
+
+  test("no configuration and no servers", async () => {
+    await using folder = await temporaryFolder();
+    const environment = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith("DAV_")));
+    const run = (more: object) =>
+      spawnSync(process.execPath, [BIN, "check"], {
+        cwd: folder.path,
+        encoding: "utf8",
+        env: { ...environment, ...more },
+      });
+    const none = run({});
+    expect([none.status, none.stderr]).toEqual([EXIT.configuration, expect.stringContaining("nothing to serve")]);
+    expect(run({ DAV_SERVER_URL: "https://a.example.com/" }).status).toBe(EXIT.ok);
+  });
+});
+
 describe("davpool schema", () => {
   test("prints a JSON Schema that knows every built-in plugin and accepts and refuses what davpool does", async () => {
     const { out } = await davpool("schema");

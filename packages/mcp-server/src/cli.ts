@@ -1,12 +1,4 @@
-import {
-  ConfigError,
-  describeError,
-  formatIssue,
-  isDavpoolError,
-  milliseconds,
-  version,
-  type Duration,
-} from "@davpool/core";
+import { describeError, isDavpoolError, milliseconds, version, type Duration } from "@davpool/core";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { configurationSchema, readConfiguration } from "./configuration.ts";
 import { PRINCIPAL, isPrincipalName } from "./identity/section.ts";
@@ -95,7 +87,8 @@ export async function runCli(parameters: readonly string[], terminal: Terminal, 
     .addOption(configOption())
     .option("--json", "print the result as JSON")
     .action(async ({ config, json }: { config?: string; json?: true }) => {
-      code = await check(config, json ?? false, terminal);
+      const { check } = await import("./check.ts");
+      code = (await check(config, json ?? false, terminal)) ? EXIT.ok : EXIT.configuration;
     });
 
   program
@@ -183,32 +176,4 @@ function interval(text: string): number {
   }
   if (ms < SHORTEST_INTERVAL) throw new InvalidArgumentError(`It must be at least ${SHORTEST_INTERVAL}ms.`);
   return ms;
-}
-
-async function check(file: string | undefined, json: boolean, terminal: Terminal): Promise<number> {
-  try {
-    const config = await readConfiguration({ file });
-    const pools = config.pools.map((pool) => ({
-      name: pool.name,
-      transport: String(pool.transport.plugin.name),
-      strategy: String(pool.strategy.plugin.name),
-      servers: pool.servers.map((server) => server.serverId),
-    }));
-    if (json) terminal.out(`${JSON.stringify({ valid: true, file: config.file ?? null, pools }, null, 2)}\n`);
-    else {
-      terminal.out(`${config.file ?? "The environment (there is no configuration file)"} is right.\n`);
-      for (const { name, transport, strategy, servers } of pools)
-        terminal.out(`  pool ${name}: ${transport}, ${strategy}, servers: ${servers.join(", ") || "none declared"}\n`);
-    }
-    return EXIT.ok;
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    if (json)
-      terminal.out(`${JSON.stringify({ valid: false, file: error.file ?? null, issues: error.issues }, null, 2)}\n`);
-    else {
-      terminal.error(`${error.file ?? "The configuration"} is wrong:\n`);
-      for (const issue of error.issues) terminal.error(`  ${formatIssue(issue)}\n`);
-    }
-    return EXIT.configuration;
-  }
 }

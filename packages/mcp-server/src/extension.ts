@@ -9,7 +9,7 @@ import type {
 
 /**
  * What a plugin adds to the MCP server beside the tools of the pools. It is a plugin of the kind `service` that
- * provides {@link EXTENSION}.
+ * provides {@link EXTENSION}; there may be several.
  */
 export interface Extension {
   /** Listed after the pools' tools, in this order. Names that a pool's tool has already are errors. */
@@ -40,3 +40,24 @@ export type ExtensionReply = CallToolResult | InputRequiredResult;
 
 /** Where the server looks for its extension. */
 export const EXTENSION = token<Extension>("davpool:extension");
+
+/** Several extensions as one, in their order; undefined for none. */
+export function joined(extensions: readonly Extension[]): Extension | undefined {
+  const [first, ...others] = extensions;
+  if (!first || others.length === 0) return first;
+  return {
+    tools: extensions.flatMap(({ tools = [] }) => tools),
+    capabilities: Object.assign({}, ...extensions.map(({ capabilities }) => capabilities)) as ServerCapabilities,
+    connect(server) {
+      for (const extension of extensions) extension.connect?.(server);
+    },
+    watch(listener) {
+      const watches = extensions.map((extension) => extension.watch?.(listener));
+      return {
+        [Symbol.dispose]() {
+          for (const watch of watches) watch?.[Symbol.dispose]();
+        },
+      };
+    },
+  };
+}

@@ -1,7 +1,7 @@
 import { openPools, systemClock, type Log, type ResolvedConfig } from "@davpool/core";
 import { MCP_HOST } from "@davpool/transport-mcp";
 import type { ConfigurationSource } from "./configuration.ts";
-import { EXTENSION } from "./extension.ts";
+import { EXTENSION, joined } from "./extension.ts";
 import { Clients } from "./gateway/clients.ts";
 import { McpServers } from "./mcp-server.ts";
 import { contentsOf, type Running } from "./running.ts";
@@ -59,7 +59,7 @@ export async function serve(
       ...contentsOf(config, open),
       clients,
       clock: systemClock,
-      extension: open.services.has(EXTENSION) ? open.services.get(EXTENSION) : undefined,
+      extension: joined(open.services.all(EXTENSION)),
       log,
     });
     const running: Running = { config, open, servers, telemetry, log, options };

@@ -21,6 +21,8 @@ export function problemsOf({ url: address, username, password, token }: WebDavPr
     report("token", "stands instead of username and password; give one or the other.");
   else if (username !== undefined && password === undefined)
     report("username", 'has no password beside it; give it, as "" if it is empty, or token instead of both.');
+  else if (password !== undefined && username === undefined)
+    report("password", 'has no username beside it; give it, as "" if it is empty.');
   if (username?.includes(":")) report("username", COLON);
   return issues;
 }

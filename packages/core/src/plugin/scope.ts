@@ -20,6 +20,8 @@ export interface Services {
   /** @throws ServiceMissingError naming the token when nobody provides it. */
   get<T>(token: Token<T>): T;
   has(token: symbol): boolean;
+  /** Every service under this name, in the order in which they were provided. */
+  all<T>(token: Token<T>): readonly T[];
 }
 
 /**
@@ -68,6 +70,10 @@ export class Scope implements Services, AsyncDisposable {
 
   has(token: symbol): boolean {
     return this.#container.isRegistered(token, true);
+  }
+
+  all<T>(token: Token<T>): readonly T[] {
+    return this.has(token) ? this.#container.resolveAll<T>(token) : [];
   }
 
   /** Disposes of everything, even when some of it fails; then throws what failed. */

@@ -208,6 +208,10 @@ function createKept<T>(use: PluginUse, context: PluginContext, layer: ServiceLay
       return context.services.get(token);
     },
     has: (token) => context.services.has(token),
+    all(token) {
+      asked ||= layer.offers(token);
+      return context.services.all(token);
+    },
   };
   const value = make(use, { ...context, services }) as T;
   const shared = new Shared(value, closing(use, value, context));

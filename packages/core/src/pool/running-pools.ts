@@ -39,6 +39,7 @@ export class RunningPools implements OpenPools {
     this.services = {
       get: (token) => this.#scope.get(token),
       has: (token) => this.#scope.has(token),
+      all: (token) => this.#scope.all(token),
     };
   }
 

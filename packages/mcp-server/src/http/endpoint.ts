@@ -215,14 +215,14 @@ export class McpEndpoint implements AsyncDisposable {
     if (!session) return this.#withoutSession(request, options);
     try {
       const answer = await this.#inSession(() => session.handle(exchange), session, response);
-      if (answer.ok) return answer;
-      await sessions.discard(session);
+      if (answer.ok) sessions.opened();
+      else await sessions.discard(session, false);
       return answer;
     } catch (error) {
       this.#parts.log.warn(
         `A session could not be opened, so its client is served without one: ${describeError(error)}`,
       );
-      await sessions.discard(session);
+      await sessions.discard(session, true);
       return this.#withoutSession(request, options);
     }
   }

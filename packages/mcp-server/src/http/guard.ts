@@ -5,6 +5,8 @@ import type { HttpSettings } from "./section.ts";
 
 /** A name or an address, and a port. What else an address may hold must not get into one that is made from it. */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d{1,5})?$/i;
+/** Headers of 2026-07-28 that repeat arguments of tools. */
+const MIRRORED = /^mcp-param-[!#$%&'*+.^_`|~\w-]{1,128}$/i;
 const OWN_HOSTS = ["localhost", "127.0.0.1", "[::1]"];
 
 /** True for an address that only this machine reaches. */
@@ -61,12 +63,16 @@ export class Guard {
     };
   }
 
-  preflightHeaders(origin: string | undefined): Record<string, string> {
+  /** @param requested headers that the page wants to send, of which those that repeat arguments have any name. */
+  preflightHeaders(origin: string | undefined, requested = ""): Record<string, string> {
+    const mirrored = requested.split(",").flatMap((name) => (MIRRORED.test(name.trim()) ? `, ${name.trim()}` : []));
     return {
       ...this.corsHeaders(origin),
+      vary: "Origin, Access-Control-Request-Headers",
       "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
       "access-control-allow-headers":
-        "Authorization, Content-Type, Accept, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID, X-Request-Id, Traceparent, Tracestate",
+        "Authorization, Content-Type, Accept, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name, Last-Event-ID, X-Request-Id, Traceparent, Tracestate" +
+        mirrored.join(""),
       "access-control-max-age": "600",
     };
   }

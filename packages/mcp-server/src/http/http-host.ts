@@ -190,7 +190,9 @@ export class HttpHost {
     const { origin } = request.headers;
     const cors = this.#guard.corsHeaders(origin);
     if (request.method === "OPTIONS") {
-      response.writeHead(204, this.#guard.preflightHeaders(origin)).end();
+      response
+        .writeHead(204, this.#guard.preflightHeaders(origin, request.headers["access-control-request-headers"]))
+        .end();
       return;
     }
     const resource = settings.publicUrl ?? `http://${request.headers.host ?? settings.host}${ENDPOINT}`;

@@ -140,7 +140,10 @@ describe("requests that are not let in", () => {
   test("pages of allowed origins are told what they may do and see", async () => {
     await using server = await setting();
     const origin = "http://localhost:5173";
-    const preflight = await fetch(server.url, { method: "OPTIONS", headers: { origin } });
+    const asking = { origin, "access-control-request-headers": "content-type, mcp-param-region,Mcp-Param-b, x-evil" };
+    const preflight = await fetch(server.url, { method: "OPTIONS", headers: asking });
+    expect(preflight.headers.get("access-control-allow-headers")).toMatch(/, mcp-param-region, Mcp-Param-b$/);
+    expect(preflight.headers.get("vary")).toContain("Access-Control-Request-Headers");
     expect(preflight.status).toBe(204);
     expect(preflight.headers.get("access-control-allow-origin")).toBe(origin);
     expect(preflight.headers.get("access-control-allow-headers")).toContain("Mcp-Session-Id");

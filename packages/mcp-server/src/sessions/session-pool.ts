@@ -92,9 +92,13 @@ export class SessionPool implements AsyncDisposable {
       const own = this.#byPrincipal.get(principal) ?? new Set();
       this.#byPrincipal.set(principal, own.add(session));
     }
-    this.counts.created++;
     this.#arm();
     return session;
+  }
+
+  /** A client has opened its session. */
+  opened(): void {
+    this.counts.created++;
   }
 
   /** The session that the principal may go on with. */
@@ -107,10 +111,12 @@ export class SessionPool implements AsyncDisposable {
     return session;
   }
 
-  /** A session could not be opened after all: its client is served without one. */
-  async discard(session: Session): Promise<void> {
-    this.#degraded();
-    this.counts.created--;
+  /**
+   * A session was not opened after all.
+   * @param degraded its client is served without one. Otherwise it was told what is wrong with its request.
+   */
+  async discard(session: Session, degraded: boolean): Promise<void> {
+    if (degraded) this.#degraded();
     await this.#end(session);
   }
 

@@ -188,6 +188,22 @@ test("a call that takes too long is ended, and its session goes on", async () =>
   expect((await messagesOf(await server.post(stats(2), id)))[0]).toMatchObject({ id: 2, result: {} });
 });
 
+test("a refused initialize is no session, and no client that is served without one", async () => {
+  await using dav = await createWebDavServer();
+  await using server = await startHttpServer(poolOf(dav));
+  const created: number[] = [];
+  for (let round = 0; round < 3; round++) {
+    const refused = await server.post({ ...INITIALIZE, params: { protocolVersion: 5 } });
+    await refused.text();
+    created.push(server.sessions.counts.created);
+    await server.initialize();
+    created.push(server.sessions.counts.created);
+  }
+  expect(created).toEqual([0, 1, 1, 2, 2, 3]);
+  expect(server.sessions.counts).toMatchObject({ created: 3, degraded: 0 });
+  expect(server.sessions.size).toBe(3);
+});
+
 describe("the circuit breaker", () => {
   const settings = { failures: 5, pause: 10_000 };
   const timeout = new DeadlineExceededError("GET", 1_000, []);

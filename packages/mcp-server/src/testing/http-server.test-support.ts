@@ -14,7 +14,7 @@ import { Client, StreamableHTTPClientTransport } from "@modelcontextprotocol/cli
 import { Client as OlderClient } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport as OlderTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import { identityOf, readConfiguration } from "../configuration.ts";
-import { EXTENSION, type Extension } from "../extension.ts";
+import { EXTENSION, joined, type Extension } from "../extension.ts";
 import { McpEndpoint } from "../http/endpoint.ts";
 import { HttpHost, type Patience } from "../http/http-host.ts";
 import { httpSettings, type HttpSection } from "../http/section.ts";
@@ -82,7 +82,7 @@ export async function startHttpServer(
   const open = await openPools(resolved, { log, provide: (services) => services.provide(MCP_HOST, clients) });
   const { http, sessions } = resolved.sections;
   const settings = { ...httpSettings(http as HttpSection | undefined), port: 0 };
-  const extension = options.extension ?? (open.services.has(EXTENSION) ? open.services.get(EXTENSION) : undefined);
+  const extension = options.extension ?? joined(open.services.all(EXTENSION));
   const servers = new McpServers({
     ...contentsOf(resolved, open),
     clients,

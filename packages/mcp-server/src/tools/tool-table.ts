@@ -35,11 +35,18 @@ export class ToolTable {
   readonly #older: OlderTools;
   readonly #texts = new WeakMap<ToolList, string>();
 
+  /** @throws DuplicateToolError */
   constructor(gateway: Gateway, extension: Extension | undefined, log: Log) {
     this.#older = new OlderTools(log);
     const tools = extension?.tools ?? [];
     this.#gateway = gateway;
-    this.#extensionTools = new Map(tools.map((tool) => [tool.definition.name, tool]));
+    const byName = new Map<string, ExtensionTool>();
+    for (const tool of tools) {
+      const { name } = tool.definition;
+      if (byName.has(name)) throw new DuplicateToolError(name);
+      byName.set(name, tool);
+    }
+    this.#extensionTools = byName;
     this.#mirrored = new Map(
       tools.map(({ definition: { name, inputSchema } }) => [name, mirroredParameters(inputSchema)]),
     );

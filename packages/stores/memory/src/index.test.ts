@@ -14,6 +14,7 @@ const context: PluginContext = {
       throw new Error("no services");
     },
     has: () => false,
+    all: () => [],
   },
   baseDirectory: "/",
 };
