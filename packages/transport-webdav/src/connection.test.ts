@@ -217,12 +217,11 @@ describe("a redirect", () => {
 
   test.each<WebDavRequest>([
     { method: "PUT", path: "/a", body: "text" },
-    { method: "PROPFIND", path: "/a", body: "<x/>" },
     { method: "DELETE", path: "/a" },
     { method: "MKCOL", path: "/a" },
     { method: "LOCK", path: "/a" },
     { method: "POST", path: "/a" },
-  ])("of $method is handed over where something changes or has a body", async (request) => {
+  ])("of $method is handed over where something changes", async (request) => {
     await using server = await createWebDavServer();
     await using connection = connect(server.url);
     await server.inject({ ...elsewhere("/dav/b"), status: 307 });
@@ -664,7 +663,7 @@ describe("a health check", () => {
     ]);
   });
 
-  test.each([200, 301, 401, 403, 404, 405, 429])("is passed with %i", async (status) => {
+  test.each([401, 403, 404, 405, 429])("is passed with %i", async (status) => {
     await using server = await createWebDavServer();
     await server.inject({ kind: "status", status });
     await using connection = connect(server.url);

@@ -12,7 +12,9 @@ import { Pool } from "undici";
 import { Exchange, type FollowRedirect } from "./exchange.ts";
 import { InvalidBodyError } from "./errors.ts";
 import { requireLimits } from "./limits.ts";
-import { isSafe } from "./methods.ts";
+import { isReplayable, isSafe } from "./methods.ts";
+import { implausible, knowsWebDav } from "./plausibility.ts";
+import { shown } from "./profile.ts";
 import { connector } from "./stale-sockets.ts";
 import { baseOf, below, confine, type Base } from "./paths.ts";
 import { requestHeaders } from "./request-head.ts";
@@ -127,27 +129,47 @@ export class WebDavConnection implements Connection<WebDavWire> {
   }
 
   async #check(signal: AbortSignal): Promise<string | undefined> {
-    const method = this.#settings.healthCheck;
+    const { healthCheck } = this.#settings;
+    const answer = await this.#ask(healthCheck, signal);
+    if (healthCheck === "PROPFIND" || answer.status > 299 || knowsWebDav(answer)) return undefined;
+    // Gateways answer OPTIONS themselves, for browsers; the server behind may be well.
+    await this.#ask("PROPFIND", signal);
+    return undefined;
+  }
+
+  /** @throws where the answer shows that the server is not well, or is no WebDAV server. */
+  async #ask(method: "OPTIONS" | "PROPFIND", signal: AbortSignal): Promise<WebDavResponse> {
     const request = { method, path: "", ...(method === "PROPFIND" && { headers: { depth: "0" } }) };
-    const { status, body } = await this.send(request, unmanaged(signal));
+    const answer = await this.send(request, unmanaged(signal));
+    const { status, headers, body } = answer;
     await body.read(PIECE);
     if (status >= 500) throw new Error(`it answered the health check with ${status}`);
+    if (status >= 300 && status < 400)
+      throw new Error(
+        `it answered the health check with a redirect (HTTP ${status}) to ${shown(String(headers["location"] ?? "nowhere"))}; set url to the address of the collection itself`,
+      );
     // Without credentials of the server's own, 401 says that it works: callers bring theirs.
     if (status === 401 && this.#authorized) throw new CredentialsRefusedError(this.#serverId);
-    return undefined;
+    const problem = implausible(request, answer);
+    if (problem !== undefined)
+      throw new Error(`${problem}: this is no WebDAV collection, or something before it answers; check url`);
+    return answer;
   }
 
   #dispatch(request: WebDavRequest, path: string, attempt: Attempt, redirects: number): Promise<WebDavResponse> {
     const headers = requestHeaders(this.#base, request, this.#fixed);
     const { method, body } = request;
-    // A body is never sent a second time, so what carries one is not redirected; nor is what changes something.
+    // What changes something is not redirected, nor is a body that can be read only once.
     const follow: FollowRedirect | undefined =
-      body === undefined && isSafe(method) && redirects < MOST_REDIRECTS
+      isReplayable(body) && isSafe(method) && redirects < MOST_REDIRECTS
         ? (location) => {
             const next = below(this.#base, location, path);
             return next === undefined
               ? undefined
-              : () => this.#dispatch(request, confine(this.#base, next), attempt, redirects + 1);
+              : async () => {
+                  const response = await this.#dispatch(request, confine(this.#base, next), attempt, redirects + 1);
+                  return { redirectedTo: next, ...response };
+                };
           }
         : undefined;
     const sent = { method, path, headers, body: outgoing(body, headers), reset: WITH_BODY.has(method) ? false : null };

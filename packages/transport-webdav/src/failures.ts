@@ -1,4 +1,6 @@
 import { describeError, isDavpoolError, retryAfter, type Clock, type Failure } from "@davpool/core";
+import { isSafe } from "./methods.ts";
+import { implausible } from "./plausibility.ts";
 import { isStale } from "./stale-sockets.ts";
 import type { WebDavRequest, WebDavResponse } from "./wire.ts";
 
@@ -45,7 +47,7 @@ export function ofConnection(error: Error): void {
 /** What an error of a connection means. */
 export function explain(error: unknown): Failure {
   const code = codeOf(error);
-  const base = { message: problem(error, code), cause: error, ...(code !== undefined && { code }) };
+  const base = { message: describe(error, code), cause: error, ...(code !== undefined && { code }) };
   if (code !== undefined && CLOSED.has(code)) return { ...base, kind: "broken", blame: "connection" };
   if (isDavpoolError(error))
     return error.code.startsWith("INVALID_")
@@ -71,10 +73,21 @@ function isBreak(error: unknown, code: string | undefined): boolean {
 
 /**
  * The failure that an answer stands for (RFC 9110 §15). 507 and other 4xx are answers like any other, and so is a 502 to
- * COPY or MOVE: it speaks about the destination (RFC 4918 §9.8.5, §9.9.4).
+ * COPY or MOVE: it speaks about the destination (RFC 4918 §9.8.5, §9.9.4). A 2xx that no WebDAV server gives to the method
+ * is a failure, and leaves open what has been done.
  */
-export function judge(response: WebDavResponse, { method }: WebDavRequest, clock: Clock): Failure | undefined {
+export function judge(response: WebDavResponse, request: WebDavRequest, clock: Clock): Failure | undefined {
   const { status } = response;
+  const { method } = request;
+  const problem = implausible(request, response);
+  if (problem !== undefined)
+    return {
+      kind: "unavailable",
+      blame: "server",
+      message: problem,
+      code: status,
+      ...(!isSafe(method) && { mayBeDone: true }),
+    };
   const failure = { message: `it answered ${status}`, code: status };
   switch (status) {
     case 401:
@@ -109,7 +122,7 @@ function codeOf(error: unknown): string | undefined {
   return name === "HTTPParserError" ? "HPE_INVALID" : undefined;
 }
 
-function problem(error: unknown, code: string | undefined): string {
+function describe(error: unknown, code: string | undefined): string {
   switch (code) {
     case "ECONNREFUSED":
       return "connection refused";

@@ -4,6 +4,7 @@ export { InvalidBodyError, InvalidPathError, InvalidRequestError, InvalidXmlErro
 export { METHODS, isSafe } from "./methods.ts";
 export { MultistatusScan } from "./multistatus.ts";
 export type { PartFailure } from "./multistatus.ts";
+export { implausible } from "./plausibility.ts";
 export { webdav, webdav as default } from "./plugin.ts";
 export type { BodyRead, ResponseBody } from "./response-body.ts";
 export type { WebDavBody, WebDavProfile, WebDavRequest, WebDavResponse, WebDavWire } from "./wire.ts";

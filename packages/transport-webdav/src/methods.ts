@@ -61,6 +61,7 @@ export function isSafe(method: string): boolean {
   return REPEAT[method] === "safe";
 }
 
-function isReplayable(body: WebDavBody | undefined): boolean {
+/** Whether a body can be sent again. */
+export function isReplayable(body: WebDavBody | undefined): boolean {
   return body === undefined || typeof body === "string" || body instanceof Uint8Array || typeof body === "function";
 }

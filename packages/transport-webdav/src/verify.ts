@@ -1,4 +1,5 @@
 import { header } from "./affinity.ts";
+import { MultistatusScan, type PartFailure } from "./multistatus.ts";
 import { isWholeUrl } from "./paths.ts";
 import type { WebDavRequest, WebDavResponse } from "./wire.ts";
 
@@ -37,6 +38,9 @@ async function stateOf(path: string, ask: Ask): Promise<State> {
   const { bytes } = await body.read(ENOUGH);
   if (status === 404 || status === 410) return "absent";
   if (status !== 207) return "unknown";
+  // Some say so inside a 207.
+  const [failure] = multistatusFailures(bytes);
+  if (failure) return failure.status === 404 || failure.status === 410 ? "absent" : "unknown";
   return /<(?:[\w.-]+:)?collection[\s/>]/.test(Buffer.from(bytes).toString("utf8")) ? "collection" : "file";
 }
 
@@ -47,4 +51,12 @@ async function holds({ path, body = "" }: WebDavRequest, ask: Ask): Promise<bool
   const found = await ask({ method: "GET", path });
   const { bytes, truncated } = await found.body.read(wanted.byteLength);
   return found.status === 200 && !truncated && wanted.equals(bytes);
+}
+
+/** Of the resources in an answer that is short enough to be whole. */
+function multistatusFailures(bytes: Uint8Array): readonly PartFailure[] {
+  const scan = new MultistatusScan(false);
+  scan.write(bytes);
+  scan.close();
+  return scan.failures;
 }

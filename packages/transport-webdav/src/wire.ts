@@ -33,6 +33,8 @@ export interface WebDavResponse {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  /** Path below the base that answered, where a redirect was followed to it. */
+  readonly redirectedTo?: string;
   /** The request carried credentials, so that a 401 refuses them. */
   readonly authorized?: true;
   /** Must be read or discarded: it holds a connection until then. */

@@ -1,3 +1,6 @@
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { createWebDavCluster, createWebDavServer, type WebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
 import { openTools, type OpenTools } from "../testing/tools.test-support.ts";
@@ -98,6 +101,56 @@ test("a 207 that hides a failure is no success, and names the part that failed",
   expect(value).toMatchObject({ status: 207, success: false });
   expect(value.failures).toContainEqual({ href: "/dav/folder/locked.txt", status: 423 });
   expect(server.tree.exists("/folder/locked.txt")).toBe(true);
+});
+
+test("an answer that no WebDAV server gives is no success, and the hint says what to check", async () => {
+  await using server = await createWebDavServer();
+  await using tools = await over(server);
+  await server.inject({ kind: "status", status: 200, headers: { "content-type": "text/html" } });
+  const lock = { method: "LOCK", path: "/a", body: "<lockinfo xmlns='DAV:'/>" };
+  for (const request of [{ method: "PROPFIND", path: "/" }, { method: "MKCOL", path: "/a/" }, lock]) {
+    const { value } = await tools.call("dav_request", request);
+    expect(value).toMatchObject({ success: false, status: 200 });
+    expect(value.hint).toMatch(/no answer of a WebDAV server: it answered .* Check the server's url/);
+  }
+});
+
+test("a redirect is told: where it led, or why it was not followed", async () => {
+  await using server = await createWebDavServer();
+  server.tree.write("/b", "text");
+  await using tools = await over(server);
+  const to = (location: string) => ({ kind: "status", status: 302, path: "/a", headers: { location } }) as const;
+  await using inside = await server.inject(to("/dav/b"));
+  const read = { method: "GET", path: "/a" };
+  expect((await tools.call("dav_request", read)).value).toMatchObject({ success: true, redirectedTo: "/b" });
+  await inside.off();
+  await server.inject(to("https://storage.example.com/b"));
+  const elsewhere = (await tools.call("dav_request", read)).value;
+  expect(elsewhere).toMatchObject({ success: false, status: 302 });
+  expect(elsewhere.hint).toMatch(/redirects to https:\/\/storage\.example\.com\/b.*change the server's url/);
+  const removed = (await tools.call("dav_request", { ...read, method: "DELETE" })).value;
+  expect(removed.hint).toMatch(/change something are not redirected/);
+});
+
+test("404 inside a 207 is no success for PROPFIND, and news for REPORT", async () => {
+  const gone = `<multistatus xmlns="DAV:"><response><href>/dav/a</href><status>HTTP/1.1 404 Not Found</status></response></multistatus>`;
+  await using server = createServer((_request, response) =>
+    response.writeHead(207, { "content-type": "application/xml" }).end(gone),
+  ).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  await using tools = await openTools({
+    pools: {
+      files: {
+        transport: "webdav",
+        health: { enabled: false },
+        servers: [{ serverId: "only", url: `http://127.0.0.1:${port}/dav/` }],
+      },
+    },
+  });
+  const ask = async (method: string) => (await tools.call("dav_request", { method, path: "/a" })).value;
+  expect(await ask("PROPFIND")).toMatchObject({ success: false, failures: [{ href: "/dav/a", status: 404 }] });
+  expect(await ask("REPORT")).toMatchObject({ success: true, status: 207 });
 });
 
 test("an HTTP error is an answer, not an error of the tool", async () => {

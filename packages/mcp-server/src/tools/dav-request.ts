@@ -12,6 +12,7 @@ import {
   METHODS,
   MultistatusScan,
   destinationProblem,
+  implausible,
   isSafe,
   type PartFailure,
   type WebDavRequest,
@@ -82,8 +83,11 @@ const attempt = Type.Object({
 });
 const answerFields = {
   serverId: Type.String({ description: "The server that answered." }),
-  success: Type.Boolean({ description: "A 2xx whose parts hold no failure." }),
+  success: Type.Boolean({
+    description: "The server did what the method promises: a 2xx that fits the method, whose parts hold no failure.",
+  }),
   status: Type.Integer({ description: "HTTP status." }),
+  redirectedTo: Type.String({ description: "The path that answered, where a redirect was followed to it." }),
   headers: Type.Record(Type.String(), Type.Union([Type.String(), Type.Array(Type.String())])),
   body: Type.String(),
   bodyEncoding: Type.Enum(["utf8", "base64"]),
@@ -193,7 +197,7 @@ export function davRequestTool(
       if (problem !== undefined)
         throw new InvalidArgumentsError(name, [{ path: "headers.Destination", message: problem }]);
       const digests = COMPARES_NOTHING.has(aggregate ?? aggregator) ? undefined : new Digests();
-      const consume = answerReader(request.method, { limit: maxBodySize, rules, digests });
+      const consume = answerReader(request, { limit: maxBodySize, rules, digests });
       return serverGroup === undefined
         ? one(pool, request, consume, serverId, call)
         : group(pool, request, digests, {
@@ -267,8 +271,10 @@ function withAttempts({ value, serverId, attempts }: Answer<ServerAnswer>): Reco
 }
 
 /** Reads a response inside the attempt, so that one that breaks off may still come from another server. */
-function answerReader(method: string, { limit, rules, digests }: Reading): Consume<WebDavWire, ServerAnswer> {
-  return async ({ status, headers, body }) => {
+function answerReader(request: WebDavRequest, { limit, rules, digests }: Reading): Consume<WebDavWire, ServerAnswer> {
+  const { method } = request;
+  return async (response) => {
+    const { status, headers, body, redirectedTo } = response;
     const scan = status === 207 ? new MultistatusScan(WRITES_PROPERTIES.has(method)) : undefined;
     const hash = digests && createHash("sha256");
     const {
@@ -278,14 +284,19 @@ function answerReader(method: string, { limit, rules, digests }: Reading): Consu
     } = await body.read(limit, (chunk) => scan?.write(chunk), hash && ((chunk) => void hash.update(chunk)));
     const truncated = cut || brokenOff !== undefined;
     if (!truncated) scan?.close();
-    const failures: readonly PartFailure[] = scan?.failures ?? [];
+    const found: readonly PartFailure[] = scan?.failures ?? [];
+    // A report names with 404 what is gone since the last one.
+    const failures = method === "REPORT" ? found.filter((failure) => failure.status !== 404) : found;
+    const hint = implausibleHint(implausible(request, response)) ?? redirectHint(method, status, headers.location);
     const { shown, ...encoded } = encodeBody(bytes, truncated);
     const { start, size } = extent(status, headers["content-range"], body.length);
     const answer: ServerAnswer = {
-      success: status >= 200 && status < 300 && failures.length === 0,
+      success: status >= 200 && status < 300 && failures.length === 0 && implausible(request, response) === undefined,
       status,
       headers: rules.shown(headers),
+      ...(redirectedTo !== undefined && { redirectedTo }),
       ...encoded,
+      ...(hint !== undefined && { hint }),
       ...(truncated && {
         truncated,
         ...(size !== undefined && { size }),
@@ -331,6 +342,20 @@ function extent(
   const [, start, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(String(range)) ?? [];
   if (status !== 206 || start === undefined) return { start: 0, size: length };
   return { start: Number(start), size: total === "*" ? undefined : Number(total) };
+}
+
+function implausibleHint(problem: string | undefined): string | undefined {
+  return problem === undefined
+    ? undefined
+    : `This is no answer of a WebDAV server: ${problem}. Nothing shows that the request was carried out. Check the server's url, and what stands before it, such as a login page.`;
+}
+
+function redirectHint(method: string, status: number, location: unknown): string | undefined {
+  if (status < 301 || status > 308 || status === 304 || typeof location !== "string") return undefined;
+  const target = location.slice(0, 500);
+  return isSafe(method)
+    ? `The server redirects to ${target}, which is not below its url, so it was not followed. If the files have moved there, change the server's url.`
+    : `The server redirects to ${target}. Requests that change something are not redirected. If the path names a folder, write it with a slash at its end; if the files have moved, change the server's url.`;
 }
 
 function truncationHint(method: string, status: number, shown: number, next: number): string {
