@@ -47,7 +47,8 @@ export default defineConfig({
     scopes: {
       "files:read": { pools: ["files"], readOnly: true },
       "files:write": { pools: ["files"], tools: ["dav_request", "dav_list_servers", "dav_pool_stats"] },
-      admin: {},
+      // The only one that may add, change and remove servers.
+      admin: { manage: true },
     },
     rateLimit: { requests: 600, per: "1m", burst: 100 },
   },

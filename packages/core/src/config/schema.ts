@@ -14,7 +14,9 @@ const closed = { additionalProperties: false } as const;
 export const serverProfileFields = {
   serverId: Type.String({ pattern: ID_PATTERN, expects: ID_EXPECTS, description: "Unique in its pool." }),
   priority: Type.Optional(Type.Integer({ minimum: 1, default: 1, description: "Tier; 1 is the highest." })),
-  group: Type.Optional(Type.String({ minLength: 1, description: "Name that addresses several servers together." })),
+  group: Type.Optional(
+    Type.String({ minLength: 1, maxLength: 128, description: "Name that addresses several servers together." }),
+  ),
   weight: Type.Optional(
     Type.Number({ exclusiveMinimum: 0, default: 1, description: "Share of requests, for the strategy weighted." }),
   ),
