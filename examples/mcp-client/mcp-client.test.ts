@@ -105,6 +105,33 @@ test("service discovery: the pool follows, and keeps the connections of servers 
   expect(servers.named("two").sessionsBegun).toBe(1);
 });
 
+test("service discovery: a new address counts, and one bad entry does not stop the others", async () => {
+  await using servers = await start("one", "two", "three");
+  const [one, two, three] = servers.inputs as [McpServerInput, McpServerInput, McpServerInput];
+  await using pool = await McpServerPool.open();
+  await follow(pool, [one, two]);
+  const moved = { ...one, url: servers.url("three") };
+  const bad = { serverId: "bad", url: "ftp://example.com/" };
+  await expect(follow(pool, [bad, moved, two])).rejects.toThrow(AggregateError);
+  await pool.listTools();
+  expect(
+    pool
+      .getServers()
+      .map(({ id }) => id)
+      .toSorted(),
+  ).toEqual(["one", "two"]);
+  expect(new Set([await answers(pool), await answers(pool)])).toEqual(new Set(["three", "two"]));
+  await expect(follow(pool, [{ ...moved, url: bad.url }, two, { ...three, serverId: "new" }])).rejects.toThrow(
+    "cannot be used",
+  );
+  expect(
+    pool
+      .getServers()
+      .map(({ id }) => id)
+      .toSorted(),
+  ).toEqual(["new", "one", "two"]);
+});
+
 test("Kubernetes: the manifest holds what a pool understands", () => {
   const file = new URL("kubernetes.yaml", import.meta.url);
   const manifests = parseAllDocuments(readFileSync(file, "utf8")).map((document) => document.toJS() as Manifest);

@@ -13,7 +13,9 @@ import {
   type ResolvedConfig,
 } from "@davpool/core";
 import { builtIns } from "./built-ins.ts";
+import { withMigrationHints } from "./migration-hints.ts";
 import { readEnvironment, withEnvironment, type Environment } from "./environment.ts";
+import { shownPrefix } from "./gateway/names.ts";
 import { identityProblems, readIdentity, type IdentitySettings } from "./identity/settings.ts";
 import { sections } from "./sections.ts";
 import { headerProblems } from "./tools/header-rules.ts";
@@ -38,13 +40,16 @@ export async function readConfiguration(source: ConfigurationSource = {}): Promi
   const settings = readEnvironment(environment, strategies);
   const loaded = await loadConfig(source.file, directory);
   const baseDirectory = loaded ? dirname(loaded.file) : directory;
-  return resolveConfig(withEnvironment(loaded?.config, settings), {
+  const resolving = resolveConfig(withEnvironment(loaded?.config, settings), {
     ...(loaded && { file: loaded.file }),
     baseDirectory,
     plugins: builtIns,
     sections,
     checkSections,
     importPlugin: pluginImporter(baseDirectory),
+  });
+  return resolving.catch((error: unknown) => {
+    throw error instanceof ConfigError ? withMigrationHints(error) : error;
   });
 }
 
@@ -56,8 +61,24 @@ function checkSections(
   return [
     ...(identity === undefined ? [] : identityProblems(identity, { pools: pools.map(({ name }) => name) })),
     ...gatewayProblems(gateway, pools),
+    ...poolNameProblems(pools),
     ...headerProblems(security),
   ];
+}
+
+/** Pools whose tools could have the same names: what is called would depend on which of them is up. */
+function poolNameProblems(pools: readonly CheckedPoolName[]): readonly ConfigIssue[] {
+  return pools.flatMap(({ name }, index) => {
+    const prefix = shownPrefix(name);
+    const other = pools
+      .slice(0, index)
+      .find((earlier) => prefix.startsWith(shownPrefix(earlier.name)) || shownPrefix(earlier.name).startsWith(prefix));
+    if (!other) return [];
+    return {
+      path: member("pools", name),
+      message: `its tools would be called ${prefix}…, as those of pool "${other.name}" may be, which are called ${shownPrefix(other.name)}…; give one of the two another name.`,
+    };
+  });
 }
 
 /** Settings for a pool that is not there, or is none of MCP servers, would be without effect. */

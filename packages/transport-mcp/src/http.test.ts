@@ -5,7 +5,7 @@ import { text } from "node:stream/consumers";
 import { isDavpoolError, type ManualClock } from "@davpool/core";
 import { createMcpServer, createWebDavServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
-import { TIMEOUT, openPool, textOf } from "./testing/pool.test-support.ts";
+import { TIMEOUT, meanwhile, openPool, textOf } from "./testing/pool.test-support.ts";
 import type { McpRequest } from "./wire.ts";
 
 const call = (name: string, args: object = {}): McpRequest => ({
@@ -370,4 +370,95 @@ describe("credentials", () => {
       authority.close();
     },
   );
+});
+
+describe("a stream for what the server says of its own accord", () => {
+  /** What the GETs for the stream are answered with; all else goes to a server. */
+  async function streaming(answer: (count: number) => { readonly status: number; readonly type?: string }) {
+    const server = await createMcpServer({ transport: "http", era: "legacy" });
+    let asked = 0;
+    const front = createServer((request, response) => {
+      void text(request).then(async (body) => {
+        if (request.method === "GET") {
+          const { status, type } = answer(++asked);
+          return response.writeHead(status, type === undefined ? {} : { "content-type": type }).end("<html>");
+        }
+        const { method = "POST" } = request;
+        const headers = Object.entries(request.headers).filter(([name]) => /^(mcp-|accept$|content-type)/.test(name));
+        const sent = { method, headers: headers as [string, string][], ...(body !== "" && { body }) };
+        const given = await fetch(server.url, sent);
+        return response.writeHead(given.status, Object.fromEntries(given.headers)).end(await given.text());
+      });
+    }).listen(0, "127.0.0.1");
+    await once(front, "listening");
+    const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}/mcp`;
+    const open = await openPool([{ url }]);
+    await open.pool.execute(call("read"));
+    return {
+      clock: open.clock,
+      asked: () => asked,
+      async [Symbol.asyncDispose]() {
+        await open[Symbol.asyncDispose]();
+        front.close();
+        front.closeAllConnections();
+        await server[Symbol.asyncDispose]();
+      },
+    };
+  }
+  test.each([
+    ["a page of HTML", { status: 200, type: "text/html" }],
+    ["a stream that ends at once", { status: 200, type: "text/event-stream" }],
+    ["a conflict", { status: 409 }],
+  ])("is asked for ever more seldom where it is %s", async (_what, answer) => {
+    await using stream = await streaming(() => answer);
+    const began = stream.clock.now();
+    await meanwhile(stream.clock, () => stream.asked() === 5);
+    expect(stream.clock.now() - began).toBeGreaterThanOrEqual(2_000 + 4_000 + 8_000 + 16_000);
+  });
+
+  test("is not asked for again where the server has none", async () => {
+    await using stream = await streaming(() => ({ status: 405 }));
+    let passed = 0;
+    await meanwhile(stream.clock, () => ++passed > 5_000);
+    expect(stream.asked()).toBe(1);
+  });
+});
+
+test.each([307, 308])("a redirect %i within the origin is followed, and none to another one", async (status) => {
+  await using server = await createMcpServer({ transport: "http", token: "hunter2" });
+  const seen: (string | undefined)[] = [];
+  const elsewhere = createServer((request, response) => {
+    seen.push(request.headers.authorization);
+    response.end();
+  }).listen(0, "127.0.0.1");
+  await once(elsewhere, "listening");
+  let location = "/mcp";
+  const front = createServer((request, response) => {
+    if (request.url === "/mcp/") return response.writeHead(status, { location }).end();
+    return void text(request).then(async (body) => {
+      const headers = Object.entries(request.headers).filter(([name]) =>
+        /^(mcp-|accept$|auth|content-type)/.test(name),
+      );
+      const sent = {
+        method: request.method ?? "POST",
+        headers: headers as [string, string][],
+        ...(body !== "" && { body }),
+      };
+      const given = await fetch(server.url, sent);
+      response.writeHead(given.status, Object.fromEntries(given.headers)).end(await given.text());
+    });
+  }).listen(0, "127.0.0.1");
+  await once(front, "listening");
+  const url = `http://127.0.0.1:${(front.address() as AddressInfo).port}/mcp/`;
+  {
+    await using open = await openPool([{ url, token: "hunter2" }]);
+    expect(textOf((await open.pool.execute(call("add"))).value)).toBe("server-1 add {}");
+    location = `http://127.0.0.1:${(elsewhere.address() as AddressInfo).port}/mcp`;
+    expect((await open.pool.execute(call("add"))).value.refusal?.status).toBe(status);
+  }
+  expect(seen).toEqual([]);
+  for (const one of [front, elsewhere]) {
+    one.close();
+    one.closeAllConnections();
+  }
 });

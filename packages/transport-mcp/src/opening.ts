@@ -144,8 +144,7 @@ function ofCommand(
     problem: (error) => describeError(error),
     async open(signal) {
       const found = await resolveAll(profile.env, secrets, signal);
-      const { PATH, HOME } = secrets.environment;
-      const env = { ...(PATH !== undefined && { PATH }), ...(HOME !== undefined && { HOME }), ...found };
+      const env = { ...inherited(secrets.environment, profile.inheritEnv), ...found };
       const channel = () =>
         new StdioChannel(
           { program: path, args, env, cwd },
@@ -273,6 +272,38 @@ async function started(
     aborted.catch(() => {});
     signal.removeEventListener("abort", abort);
   }
+}
+
+/** What processes find in their environment, as the SDK gives it: enough to run, and no secrets. */
+const USUAL =
+  process.platform === "win32"
+    ? [
+        "APPDATA",
+        "HOMEDRIVE",
+        "HOMEPATH",
+        "LOCALAPPDATA",
+        "PATH",
+        "PROCESSOR_ARCHITECTURE",
+        "SYSTEMDRIVE",
+        "SYSTEMROOT",
+        "TEMP",
+        "USERNAME",
+        "USERPROFILE",
+        "PROGRAMFILES",
+      ]
+    : ["HOME", "LOGNAME", "PATH", "SHELL", "TERM", "USER"];
+
+function inherited(
+  environment: SecretContext["environment"],
+  more: readonly string[] = [],
+): Readonly<Record<string, string>> {
+  const names = [...USUAL, ...more];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const value = environment[name];
+      return value === undefined ? [] : [[name, value]];
+    }),
+  );
 }
 
 async function resolveAll(

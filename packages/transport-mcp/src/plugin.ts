@@ -79,7 +79,13 @@ const profile = Type.Object({
   args: Type.Optional(Type.Array(Type.String(), { description: "Arguments, where command is the program alone." })),
   env: Type.Optional(
     Type.Record(Type.String(), SecretSchema(), {
-      description: "The program's environment beyond PATH and HOME: texts, or where to find them.",
+      description: "Variables for the program: texts, or where to find them.",
+    }),
+  ),
+  inheritEnv: Type.Optional(
+    Type.Array(text, {
+      description:
+        "Variables of davpool's own environment that the program gets, beyond HOME, LOGNAME, PATH, SHELL, TERM and USER.",
     }),
   ),
   cwd: Type.Optional(Type.String({ minLength: 1, description: "The program's working directory." })),
@@ -120,6 +126,7 @@ declare module "@davpool/core" {
       readonly command?: string | readonly [string, ...string[]];
       readonly args?: readonly string[];
       readonly env?: Readonly<Record<string, Secret>>;
+      readonly inheritEnv?: readonly string[];
       readonly cwd?: string;
       readonly url?: string;
       readonly transport?: "http" | "sse";

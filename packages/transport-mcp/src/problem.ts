@@ -63,7 +63,7 @@ export function problemOfStatus(status: number): string {
       return `there is no MCP endpoint at its address (HTTP ${status}); check the path of url, and say transport: "sse" if it speaks the older HTTP+SSE`;
     default:
       return status >= 300 && status < 400
-        ? `it answered with a redirect (HTTP ${status}), which is not followed; give the address it leads to`
+        ? `it answered with a redirect (HTTP ${status}), which is not followed as it is none of 307 and 308 within the same origin; give the address it leads to`
         : `it answered HTTP ${status}`;
   }
 }

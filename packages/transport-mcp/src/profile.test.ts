@@ -1,6 +1,6 @@
 import type { ServerOrigin } from "@davpool/core";
 import { describe, expect, test } from "vitest";
-import { admit, argv } from "./profile.ts";
+import { admit, argv, problemsOf } from "./profile.ts";
 import { openPool } from "./testing/pool.test-support.ts";
 import type { McpProfile } from "./wire.ts";
 
@@ -117,4 +117,16 @@ test("unknown fields and wrong types are found with the rest of the configuratio
       { path: "pools.tools.servers[4].headers", message: expect.stringContaining("no name of a header") as string },
     ],
   });
+});
+
+test("what a shell would replace is refused, and never passed on as it is", () => {
+  const problems = problemsOf({
+    serverId: "s",
+    command: ["server", "--key=${KEY}"],
+    env: { TOKEN: "Bearer ${TOKEN}", PLAIN: "$HOME" },
+  } as unknown as McpProfile);
+  expect(problems.map(({ path, message }) => `${path} ${message}`)).toEqual([
+    expect.stringContaining('env.TOKEN holds ${TOKEN}, which is not replaced; write { env: "TOKEN" }'),
+    expect.stringContaining("command holds ${KEY}, which no shell replaces"),
+  ]);
 });

@@ -11,7 +11,9 @@ import {
 import type { McpProfile } from "./wire.ts";
 
 /** Fields that mean something to a process only, and to an address only. */
-const OF_COMMANDS = ["args", "env", "cwd"] as const;
+const OF_COMMANDS = ["args", "env", "inheritEnv", "cwd"] as const;
+/** What a shell would replace. */
+const VARIABLE = /\$\{[A-Za-z_]\w*\}/;
 const OF_ADDRESSES = ["transport", "token", "headers", "oauth"] as const;
 /** What davpool itself says in headers. */
 const OWN_HEADERS = /^(?:mcp-.*|content-.*|accept|host|connection|transfer-encoding|last-event-id)$/i;
@@ -85,6 +87,19 @@ function ofCommand(profile: McpProfile): readonly ConfigIssue[] {
     );
   for (const name of Object.keys(profile.env ?? {}))
     if (name === "" || /[=\0]/.test(name)) report("env", `${JSON.stringify(name)} is no name of a variable.`);
+  for (const [name, value] of Object.entries(profile.env ?? {})) {
+    const variable = typeof value === "string" && VARIABLE.exec(value)?.[0];
+    if (typeof variable === "string")
+      report(`env.${name}`, `holds ${variable}, which is not replaced; write { env: "${variable.slice(2, -1)}" }.`);
+  }
+  for (const argument of argv(profile)) {
+    const variable = VARIABLE.exec(argument)?.[0];
+    if (variable !== undefined)
+      report(
+        profile.args ? "args" : "command",
+        `holds ${variable}, which no shell replaces; write the value, or have the program read it from env.`,
+      );
+  }
   return issues;
 }
 

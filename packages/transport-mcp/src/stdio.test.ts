@@ -104,13 +104,13 @@ describe("a process", () => {
     });
   });
 
-  test("finds PATH, HOME and what its profile names in its environment, and nothing else", async () => {
+  test("finds the usual variables and what its profile names in its environment, and nothing else", async () => {
     await using server = await createMcpServer({ transport: "stdio" });
     await using open = await openPool(
-      [{ command: server.command, env: { API_KEY: { env: "KEY_OF_S1" }, MODE: "test" } }],
+      [{ command: server.command, env: { API_KEY: { env: "KEY_OF_S1" }, MODE: "test" }, inheritEnv: ["LANG"] }],
       {},
       {},
-      { KEY_OF_S1: "hunter2", OTHER: "not its business" },
+      { KEY_OF_S1: "hunter2", OTHER: "not its business", USER: "ann", TERM: "dumb", SHELL: "/bin/sh", LANG: "C" },
     );
     await open.pool.execute(call("read"));
     const { PATH, HOME, API_KEY, MODE, ...rest } = server.environment;
@@ -120,6 +120,7 @@ describe("a process", () => {
       API_KEY: "hunter2",
       MODE: "test",
     });
+    expect(rest).toMatchObject({ USER: "ann", TERM: "dumb", SHELL: "/bin/sh", LANG: "C" });
     expect(rest).not.toHaveProperty("OTHER");
     expect(JSON.stringify(open.pool.list())).not.toContain("hunter2");
   });

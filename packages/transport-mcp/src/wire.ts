@@ -103,7 +103,9 @@ export interface McpProfile extends ServerProfile {
   readonly command?: string | readonly string[];
   /** Arguments, where `command` is the program alone. */
   readonly args?: readonly string[];
-  /** All that the program finds in its environment beyond `PATH` and `HOME`. */
+  /** Variables of davpool's own environment that the program gets, beyond HOME, LOGNAME, PATH, SHELL, TERM and USER. */
+  readonly inheritEnv?: readonly string[];
+  /** Variables with values of their own. */
   readonly env?: Readonly<Record<string, Secret>>;
   /** Relative paths count from the configuration's folder. */
   readonly cwd?: string;

@@ -81,7 +81,7 @@ describe("a server that does not come up leaves others alone, and is named", () 
 describe("an answer that is none", () => {
   test.each<{ readonly what: string; readonly fault: McpFault; readonly said: RegExp }>([
     { what: "a line of 10 MB", fault: { kind: "long-line" }, said: /longestMessage/ },
-    { what: "half a message", fault: { kind: "crash", after: 0 }, said: /may or may not have been carried out by b/ },
+    { what: "half a message", fault: { kind: "crash", after: 0 }, said: /may or may not have been carried out/ },
     { what: "an error of its own", fault: { kind: "error", code: -32_050, message: "on fire" }, said: /on fire/ },
   ])("$what is told to who asked, and to nobody else", async ({ fault, said }) => {
     await using server = await createMcpServer({ transport: "stdio", name: "bad", tools: [{ name: "add" }] });
@@ -153,8 +153,8 @@ describe.each(["legacy", "modern"] as const)("names that clients cannot take, fr
     expect([...said.keys()].toSorted()).toEqual(
       ["first", "dot", "dash", "odd", "long 1", "long 2", "underscores", "not the other pool's"].toSorted(),
     );
-    expect(said.get("dot")).toBe("bad__a-b");
-    expect(said.get("dash")).toMatch(/^bad__a-b_[\da-f]{8}$/);
+    expect(said.get("dash")).toBe("bad__a-b");
+    expect(said.get("dot")).toMatch(/^bad__a-b_[\da-f]{8}$/);
     expect(said.get("underscores")).toBe("bad__with__underscores");
     await davpool.works();
   });
@@ -199,4 +199,47 @@ test("a call takes no longer than its pool allows", async () => {
     data: { code: expect.stringMatching(/DEADLINE_EXCEEDED|NO_SERVER_AVAILABLE/) as string },
   });
   await client.close();
+});
+
+test("a server that says nothing delays neither the first list for long nor calls to other pools", async () => {
+  const tools = (name: string) => [{ name, annotations: { readOnlyHint: true } }];
+  await using good = await createMcpServer({ transport: "http", name: "good", tools: tools("one") });
+  await using mute = await createMcpServer({ transport: "http", name: "mute", tools: tools("two") });
+  const hang = mute.inject({ kind: "hang", on: "initialize" });
+  const pool = (url: string) => ({ transport: "mcp", servers: [{ serverId: "s", url }] });
+  await using davpool = await startHttpServer({ pools: { good: pool(good.url), mute: pool(mute.url) } });
+  const client = await davpool.connect("older");
+  await good.log.received("resources/templates/list");
+  const listing = client.listTools();
+  await new Promise((resolve) => setImmediate(resolve));
+  davpool.clock.advance(2_000);
+  expect((await listing).tools.map(({ name }) => name)).toEqual(["good__one"]);
+  // Time stands still from now on.
+  expect(textOf(await client.callTool({ name: "good__one", arguments: {} }))).toBe("good one {}");
+  const missing = await failure(client.callTool({ name: "good__two", arguments: {} }));
+  expect(missing?.code).toBe(-32_602);
+  const changed = new Promise<void>((resolve) => {
+    client.fallbackNotificationHandler = ({ method }) => {
+      if (method === "notifications/tools/list_changed") resolve();
+      return Promise.resolve();
+    };
+  });
+  hang.off();
+  await changed;
+  expect((await client.listTools()).tools.map(({ name }) => name)).toEqual(["good__one", "mute__two"]);
+});
+
+test("a tool of a pool with a dot in its name that is down is said to be away, not to be missing", async () => {
+  await using davpool = await startHttpServer(
+    {
+      pools: {
+        "my.tools": { transport: "mcp", servers: [{ serverId: "s", command: [MISSING_COMMAND] }] },
+        other: { transport: "mcp", servers: [{ serverId: "s", command: [MISSING_COMMAND] }] },
+      },
+    },
+    { systemTime: true },
+  );
+  const client = await davpool.connect("older");
+  const error = await failure(client.callTool({ name: "my-tools__run", arguments: {} }));
+  expect(error).toMatchObject({ code: -32_003, data: { pools: [{ pool: "my.tools" }] } });
 });

@@ -12,7 +12,7 @@ import { UPSTREAM_UNAVAILABLE } from "./errors.ts";
 import { forward } from "./forward.ts";
 import { withAddresses } from "./links.ts";
 import { withSource, type Fields } from "./messages.ts";
-import { Names } from "./names.ts";
+import { Names, shownPrefix } from "./names.ts";
 import {
   promptOffers,
   resourcesOf,
@@ -27,7 +27,9 @@ import { Subscriptions } from "./subscriptions.ts";
 import { SuspendedCalls } from "./suspended.ts";
 import { Upstream } from "./upstream.ts";
 
-/** Milliseconds that a client waits for servers that are being asked for the first time. */
+/** Milliseconds that the first list waits for servers. Who comes later is told of by a change of the list. */
+const FIRST_PATIENCE = 2_000;
+/** Milliseconds that a call waits for servers of its pool that have not said yet what they offer. */
 const PATIENCE = 10_000;
 
 /** The client at the other end of the pipes, in the table of subscriptions. */
@@ -78,6 +80,8 @@ export class Gateway implements Disposable {
   #tables: Tables | undefined;
   #asked: Promise<unknown> = Promise.resolve();
   #ready = true;
+  /** Called when what is offered has changed. */
+  readonly #waiting = new Set<() => void>();
 
   constructor(parts: GatewayParts) {
     this.#parts = parts;
@@ -160,9 +164,7 @@ export class Gateway implements Disposable {
 
   /** The tool of this name, also if its servers have come up only just now. */
   async findTool(name: string): Promise<ToolOffer | undefined> {
-    const known = this.tools.get(name);
-    if (known || !this.#incomplete) return known;
-    await this.#look();
+    await this.#look(name, () => this.tools.has(name));
     return this.tools.get(name);
   }
 
@@ -171,9 +173,7 @@ export class Gateway implements Disposable {
    * own, as the others are none of its business.
    */
   missing(name: string, access: Access): ProtocolError | undefined {
-    const silent = this.#visible(access).flatMap(([upstream, { prefix }]) =>
-      upstream.incomplete && (prefix === undefined || name.startsWith(prefix)) ? upstream.name : [],
-    );
+    const silent = this.#mayHave(name).flatMap((pool) => (access.allowsPool(pool.name) ? pool.name : []));
     if (silent.length === 0) return undefined;
     const reports = silent.map((name) => {
       const servers = this.#upstreams.get(name)?.pool.list() ?? [];
@@ -333,24 +333,36 @@ export class Gateway implements Disposable {
 
   async #firstAnswers(): Promise<void> {
     const time = Promise.withResolvers<void>();
-    const limit = this.#parts.clock.after(PATIENCE, time.resolve, { background: true });
+    const limit = this.#parts.clock.after(FIRST_PATIENCE, time.resolve, { background: true });
     await Promise.race([Promise.all([...this.#upstreams.values()].map(({ asked }) => asked)), time.promise]);
     limit[Symbol.dispose]();
   }
 
-  get #incomplete(): boolean {
-    return [...this.#upstreams.values()].some(({ incomplete }) => incomplete);
+  /** Asks the pools that a name may be of, until it is known, or they have all answered, or time is up. */
+  async #look(name: string, known: () => boolean): Promise<void> {
+    if (known()) return;
+    const silent = this.#mayHave(name);
+    if (silent.length === 0) return;
+    const over = Promise.withResolvers<void>();
+    const limit = this.#parts.clock.after(PATIENCE, over.resolve, { background: true });
+    const look = () => known() && over.resolve();
+    this.#waiting.add(look);
+    await Promise.race([Promise.all(silent.map((upstream) => upstream.look())), over.promise]);
+    this.#waiting.delete(look);
+    limit[Symbol.dispose]();
   }
 
-  async #look(): Promise<void> {
-    const time = Promise.withResolvers<void>();
-    const limit = this.#parts.clock.after(PATIENCE, time.resolve, { background: true });
-    await Promise.race([Promise.all([...this.#upstreams.values()].map((upstream) => upstream.look())), time.promise]);
-    limit[Symbol.dispose]();
+  /** Pools that a name may be of, with servers that have not said yet what they offer. */
+  #mayHave(name: string): readonly Upstream[] {
+    return [...this.#upstreams.values()].filter((upstream) => {
+      const prefix = this.#appearances.get(upstream.name)?.prefix;
+      return upstream.incomplete && (prefix === undefined || name.startsWith(shownPrefix(prefix)));
+    });
   }
 
   #changed(kind: ListKind): void {
     this.#tables = undefined;
+    for (const look of this.#waiting) look();
     this.#parts.listChanged(kind === "resourceTemplates" ? "resources" : kind);
   }
 
@@ -361,7 +373,7 @@ export class Gateway implements Disposable {
   }
 
   async #findPrompt(name: string, access: Access): Promise<Offer> {
-    if (!this.#known().prompts.has(name) && this.#incomplete) await this.#look();
+    await this.#look(name, () => this.#known().prompts.has(name));
     const prompt = this.#known().prompts.get(name);
     if (prompt && access.allowsPrompt(name, prompt.upstream.name)) return prompt;
     const names = this.prompts(access).map((entry) => String(entry["name"]));

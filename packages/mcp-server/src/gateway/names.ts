@@ -6,6 +6,15 @@ const LONGEST = 64;
 const MARK = 8;
 const SEPARATOR = "__";
 
+/** What stands in front of the names of a pool's tools and prompts, as clients see it. */
+export function shownPrefix(pool: string): string {
+  return plainly(pool + SEPARATOR);
+}
+
+function plainly(name: string): string {
+  return name.replaceAll(/[^\w-]/g, "-");
+}
+
 /**
  * Names under which clients see what servers offer: `[A-Za-z0-9_-]{1,64}`, each once. A name is never taken apart again;
  * whoever makes a table of them keeps what each stands for.
@@ -19,10 +28,11 @@ export class Names {
    */
   take(pool: string | undefined, name: string): string {
     const whole = pool === undefined ? name : pool + SEPARATOR + name;
-    const plain = whole.replaceAll(/[^\w-]/g, "-");
+    const plain = plainly(whole);
     let taken = plain;
-    // A name of another server's that looks the same now, and one that was cut, are told apart by their mark.
-    if (plain.length === 0 || plain.length > LONGEST || this.#taken.has(plain)) taken = marked(plain, whole);
+    // What had to be changed has a mark: its name must not depend on whether another server has what looks the same now.
+    if (plain.length === 0 || plain.length > LONGEST || plainly(name) !== name || this.#taken.has(plain))
+      taken = marked(plain, whole);
     for (let again = 1; this.#taken.has(taken); again++) taken = marked(plain, `${again} ${whole}`);
     this.#taken.add(taken);
     return taken;

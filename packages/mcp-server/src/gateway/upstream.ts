@@ -130,7 +130,9 @@ export class Upstream implements Disposable {
 
   async #load(serverId: string, kind: ListKind): Promise<readonly Listed[]> {
     try {
-      return await loadList(this.pool, serverId, kind);
+      return await loadList(this.pool, serverId, kind, (problem) =>
+        this.#log.warn(problem, { pool: this.name, serverId }),
+      );
     } catch (error) {
       // Of a pool that is closed, nobody need know what it offers.
       if (kind === "tools" && !isClosed(error))

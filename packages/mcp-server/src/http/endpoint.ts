@@ -112,6 +112,7 @@ export class McpEndpoint implements AsyncDisposable {
     headers: Readonly<Record<string, string>>,
   ): Promise<void> {
     forgetCredentials(request);
+    acceptAnything(request);
     for (const name in headers) response.setHeader(name, headers[name] as string);
     if (asker) this.#askers.set(request, asker);
     await this.#listener(request, response);
@@ -316,6 +317,14 @@ function forgetCredentials({ headers, rawHeaders }: IncomingMessage): void {
     rawHeaders.splice(at, 2);
     delete headers[name];
   }
+}
+
+/** Whoever takes anything takes JSON and streams, which the protocol's own code wants to be named. */
+function acceptAnything({ headers, rawHeaders }: IncomingMessage): void {
+  if (!/(?:^|,)\s*\*\/\*\s*(?:$|[,;])/.test(headers.accept ?? "")) return;
+  headers.accept = "application/json, text/event-stream";
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (rawHeaders[at]?.toLowerCase() === "accept") rawHeaders[at + 1] = headers.accept;
 }
 
 function authOf(principal: Principal): AuthInfo {

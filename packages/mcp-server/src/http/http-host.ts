@@ -180,7 +180,7 @@ export class HttpHost {
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { settings, endpoint, metricsHandler } = this.#parts;
-    const path = request.url?.split("?", 1)[0] ?? "/";
+    const path = (request.url?.split("?", 1)[0] ?? "/").replace(/(?<=.)\/$/, "");
     // Asked for by machines that know an address and no name.
     if (path === "/healthz") return writeJson(response, 200, { status: "ok" });
     if (path === "/readyz") return this.#ready(response);

@@ -368,3 +368,16 @@ test("stopping lets requests in flight end, and takes no more", async () => {
   await stream.text().catch(() => undefined);
   await expect(fetch(server.url)).rejects.toThrow("fetch failed");
 });
+
+test.each([
+  ["/mcp/", "application/json, text/event-stream"],
+  ["/mcp", "*/*"],
+  ["/mcp", "text/html, */*;q=0.8"],
+])("the endpoint is found at %s, and by who accepts %s", async (path, accept) => {
+  await using dav = await createWebDavServer();
+  await using server = await startHttpServer(poolOf(dav));
+  const url = new URL(path, server.url);
+  const headers = { "content-type": "application/json", accept };
+  const answer = await fetch(url, { method: "POST", headers, body: JSON.stringify(INITIALIZE) });
+  expect([answer.status, answer.headers.get("mcp-session-id")]).toEqual([200, expect.any(String)]);
+});

@@ -158,15 +158,20 @@ export class SessionPool implements AsyncDisposable {
   #makeRoom(principal: string | undefined): boolean {
     const { perPrincipal, total } = this.#parts.settings;
     const own = principal === undefined ? undefined : this.#byPrincipal.get(principal);
-    if (own && own.size >= perPrincipal && !this.#evict(own, 0)) return false;
+    // One with an open stream gives way as well: most clients keep one open for as long as they run.
+    if (own && own.size >= perPrincipal && !this.#evict(own, 0) && !this.#evict(own, 0, Infinity)) return false;
     return this.#sessions.size < total || this.#evict(this.#sessions.values(), SPARE);
   }
 
-  /** Ends the one that was idle longest, if it was so for `least` milliseconds and nothing of it is open. */
-  #evict(sessions: Iterable<Session>, least: number): boolean {
+  /**
+   * Ends the one whose last request is the longest ago.
+   * @param least milliseconds for which it must have been idle.
+   * @param open requests and streams that may be open in it.
+   */
+  #evict(sessions: Iterable<Session>, least: number, open = 0): boolean {
     let oldest: Session | undefined;
     for (const session of sessions)
-      if (session.open === 0 && (!oldest || session.lastUsedAt < oldest.lastUsedAt)) oldest = session;
+      if (session.open <= open && (!oldest || session.lastUsedAt < oldest.lastUsedAt)) oldest = session;
     if (!oldest || oldest.idleFor < least) return false;
     this.counts.evicted++;
     void this.#end(oldest);

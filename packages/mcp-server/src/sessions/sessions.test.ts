@@ -160,6 +160,28 @@ describe("places", () => {
     expect(server.sessions.counts).toMatchObject({ created: 3, evicted: 1 });
   });
 
+  test("of one principal are taken over also where each has an open stream, the one used last of all staying", async () => {
+    const { token, hash } = createToken();
+    const alice = { authorization: `Bearer ${token}` };
+    await using dav = await createWebDavServer();
+    await using server = await startHttpServer({
+      ...poolOf(dav),
+      identity: { tokens: [{ principal: "alice", hash }] },
+      sessions: { perPrincipal: 2 },
+    });
+    const ids: string[] = [];
+    for (let count = 0; count < 2; count++) {
+      const id = await server.initialize(alice);
+      ids.push(id);
+      const headers = { ...alice, accept: "text/event-stream", "mcp-session-id": id };
+      expect((await fetch(server.url, { headers })).status).toBe(200);
+      server.clock.advance(1_000);
+    }
+    ids.push(await server.initialize(alice));
+    expect(await Promise.all(ids.map((id) => statusIn(server, id, alice)))).toEqual([404, 200, 200]);
+    expect(server.sessions.counts).toMatchObject({ created: 3, evicted: 1, degraded: 0 });
+  });
+
   test("in all are so many; whoever comes then is served without a session, until one is free", async () => {
     await using dav = await createWebDavServer();
     await using server = await startHttpServer({ ...poolOf(dav), sessions: { total: 2 } });

@@ -26,6 +26,8 @@ const STREAM_PATIENCE = 1_000;
 
 /** Statuses with which servers refuse what belongs to a session that they do not know. */
 const ABOUT_SESSION = new Set([400, 404, 405, 406, 409, 410, 412, 415, 422]);
+/** Statuses of servers that never have a stream for what they say of their own accord. */
+const NO_STREAM = new Set([404, 405, 406, 501]);
 const POSTED = { "content-type": "application/json", accept: "application/json, text/event-stream" };
 
 /** MCP over Streamable HTTP: each message is a POST, whose answer is a message or a stream of them. */
@@ -170,7 +172,7 @@ export class HttpChannel implements Channel {
       if ("method" in message && message.method === "notifications/initialized") await this.#listening();
       return false;
     }
-    const type = (single(headers["content-type"]) ?? "").split(";", 1)[0]?.trim().toLowerCase();
+    const type = typeOf(answer);
     if (type === "text/event-stream") {
       void this.#follow(request, exchange, answer, signal).finally(done);
       return true;
@@ -182,9 +184,7 @@ export class HttpChannel implements Channel {
       throw broken(url, error);
     }
     if (type !== "application/json")
-      throw new UnusableAnswerError(
-        `it answered with ${type === "" ? "no content type" : String(type)} instead of JSON`,
-      );
+      throw new UnusableAnswerError(`it answered with ${type === "" ? "no content type" : type} instead of JSON`);
     const messages = [parsed(text)].flat();
     for (const one of messages) if (one) deliver(this, one, exchange);
     if (!messages.some((one) => one && answers(one, request)))
@@ -292,21 +292,23 @@ export class HttpChannel implements Channel {
       try {
         const stream = await this.#open(signal, last).finally(tried);
         if (!stream) return;
-        pause = FIRST_PAUSE;
+        const openedAt = this.#clock.now();
         for await (const event of this.#events(stream, undefined)) {
           last = event.id ?? last;
-          pause = event.retry ?? pause;
+          pause = event.retry ?? FIRST_PAUSE;
           this.#take(event);
         }
+        pause = this.#clock.now() - openedAt > LONGEST_PAUSE ? FIRST_PAUSE : 2 * pause;
       } catch {
-        pause = Math.min(2 * pause, LONGEST_PAUSE);
+        pause *= 2;
       }
-      await sleep(this.#clock, Math.min(pause, LONGEST_PAUSE), { signal, background: true });
+      pause = Math.min(pause, LONGEST_PAUSE);
+      await sleep(this.#clock, pause, { signal, background: true });
       if (signal.aborted) return;
     }
   }
 
-  /** Undefined where the server has no such stream. */
+  /** Undefined where the server has no such stream. @throws where it may have one later. */
   async #open(signal: AbortSignal, last: string | undefined): Promise<HttpAnswer | undefined> {
     const { sessionId } = this;
     const answer = await ask(this.#endpoint, "GET", this.#endpoint.url, {
@@ -318,10 +320,10 @@ export class HttpChannel implements Channel {
       },
       signal,
     });
-    if (answer.status === 200) return answer;
+    if (answer.status === 200 && typeOf(answer) === "text/event-stream") return answer;
     await answer.body.dump();
-    if (answer.status >= 500 || answer.status === 429) throw new ConnectionBrokenError("no stream now");
-    return undefined;
+    if (NO_STREAM.has(answer.status)) return undefined;
+    throw new ConnectionBrokenError(`it opened no stream (HTTP ${answer.status})`);
   }
 
   #events(stream: HttpAnswer | undefined, exchange: Exchange | undefined): AsyncGenerator<ServerEvent> {
@@ -373,6 +375,12 @@ function parsed(text: string): JSONRPCMessage | JSONRPCMessage[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** The media type in lower case, without parameters; "" for none. */
+function typeOf({ headers }: HttpAnswer): string {
+  const [type = ""] = (single(headers["content-type"]) ?? "").split(";", 1);
+  return type.trim().toLowerCase();
 }
 
 function single(value: string | string[] | undefined): string | undefined {

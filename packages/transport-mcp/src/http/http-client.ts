@@ -50,7 +50,11 @@ export class HttpRefusalError extends SdkHttpError {
 /** Of a refusal, no more than this is looked at. */
 const LONGEST_REFUSAL = 64 * 1024;
 
-/** Sends one HTTP request; once more when a token was refused and another one is to be had. */
+/** Redirects after which a request is sent again as it is (RFC 9110 15.4.8 and 15.4.9). */
+const REPEATED = new Set([307, 308]);
+const MOST_REDIRECTS = 5;
+
+/** Sends one HTTP request, and again where it is redirected within the origin; once more when a token was refused and another one is to be had. */
 export async function ask(
   endpoint: Endpoint,
   method: "GET" | "POST" | "DELETE",
@@ -63,7 +67,9 @@ export async function ask(
   },
 ): Promise<HttpAnswer> {
   const { agent, authorization } = endpoint;
-  for (let first = true; ; first = false) {
+  let place = to;
+  let redirects = 0;
+  for (let first = true; ;) {
     const header = await authorization.header();
     const options: Omit<Dispatcher.RequestOptions<unknown>, "path"> & Announced & { readonly dispatcher: Dispatcher } =
       {
@@ -76,15 +82,24 @@ export async function ask(
       };
     let answer: Dispatcher.ResponseData<unknown>;
     try {
-      answer = await request(to, options);
+      answer = await request(place, options);
     } catch (error) {
       throw broken(to, error);
     }
     const { statusCode: status, headers, body } = answer;
-    if (status !== 401 || !first || !authorization.refused(header))
+    const next = REPEATED.has(status) && redirects++ < MOST_REDIRECTS ? within(place, headers["location"]) : undefined;
+    if (next !== undefined) place = next;
+    else if (status !== 401 || !first || !authorization.refused(header))
       return { status, headers, body, credentials: header !== undefined || endpoint.secret };
+    else first = false;
     await body.dump();
   }
+}
+
+/** Where a redirect leads to, if that is within the same origin: credentials go nowhere else. */
+function within(place: string, location: string | string[] | undefined): string | undefined {
+  const next = typeof location === "string" ? URL.parse(location, place) : null;
+  return next?.origin === new URL(place).origin ? next.href : undefined;
 }
 
 /** A whole body. @throws AnswerTooLargeError when it is longer than so many bytes. */

@@ -14,7 +14,9 @@ interface Executes {
 }
 
 /**
- * All pages of one server's list. A server that has no such list has an empty one.
+ * All pages of one server's list. A server that has no such list has an empty one. Of one whose pages do not end, those
+ * that came are taken.
+ * @param warn told in one sentence what keeps the list from being whole.
  * @param deadline milliseconds for each page; default: the pool's.
  * @throws UnusableAnswerError, and what the pool cannot ask the server for.
  */
@@ -22,9 +24,11 @@ export async function loadList(
   pool: Executes,
   serverId: string,
   kind: ListKind,
+  warn: (problem: string) => void,
   deadline?: number,
 ): Promise<readonly Listed[]> {
   const entries: Listed[] = [];
+  const cursors = new Set<unknown>();
   let cursor: unknown;
   do {
     const { value } = await pool.execute(
@@ -43,9 +47,15 @@ export async function loadList(
     if (page.length === 0) break;
     for (const entry of page as unknown[])
       if (typeof entry === "object" && entry !== null) entries.push(entry as Listed);
-    if (entries.length > MOST_ENTRIES)
-      throw new UnusableAnswerError(`its answer to ${LISTS[kind].method} has more than ${MOST_ENTRIES} entries`);
     cursor = value.result["nextCursor"];
+    const problem = cursors.has(cursor)
+      ? "names a page for the second time"
+      : entries.length > MOST_ENTRIES && cursor !== undefined && `has more than ${MOST_ENTRIES} entries`;
+    if (typeof problem === "string") {
+      warn(`The list of ${kind} of server ${JSON.stringify(serverId)} ${problem}; what came until then is used.`);
+      return entries;
+    }
+    cursors.add(cursor);
   } while (cursor !== undefined);
   return entries;
 }

@@ -75,6 +75,7 @@ export class McpServerPool implements TaskRunner, AsyncDisposable {
           { execute: (request, given) => this.#metrics.execute(this.#pool, request, given) },
           serverId,
           kind,
+          (problem) => options.log?.warn(problem),
           options.timeout ?? DEFAULTS.timeout,
         ),
       askable: () =>
