@@ -99,7 +99,7 @@ beforeAll(async () => {
   }
   await writeFile(join(folder, "package.json"), '{ "type": "module" }');
   for (const [index, text] of CONFIGURATIONS.entries()) await writeFile(join(folder, `config-${index}.ts`), text);
-}, 60_000);
+});
 afterAll(() => rm(folder, { recursive: true }));
 
 test.each([

@@ -1,8 +1,8 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
-import { connect } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
+import { openPlainConnection, type PlainConnection } from "./plain-connection.ts";
 
 /** How many connections the kernel accepts for a listener with a backlog of 1 whose program accepts none. */
 const QUEUE = 2;
@@ -26,7 +26,7 @@ server.listen({ ...workerData, backlog: 1 }, () => {
  */
 export async function openDeafListener(host: string, port: number): Promise<() => Promise<void>> {
   if (process.platform !== "linux") throw new Error("a listener that lets connections time out needs Linux.");
-  const worker = new Worker(LISTENER, { eval: true, workerData: { host, port } });
+  const worker = new Worker(LISTENER, { eval: true, execArgv: [], workerData: { host, port } });
   const [outcome] = await once(worker, "message");
   // A fault that is forgotten must not keep the process alive.
   worker.unref();
@@ -34,14 +34,19 @@ export async function openDeafListener(host: string, port: number): Promise<() =
     await worker.terminate();
     throw Object.assign(new Error(`port ${port} cannot be listened on: ${outcome}`), { code: outcome });
   }
-  // Others who connect at this moment may take places in the queue as well.
-  const queued = Array.from({ length: QUEUE }, () => connect({ host, port }));
-  for (const socket of queued) socket.on("error", () => {}).unref();
-  while ((await queueLength(port)) < QUEUE) await delay(1);
+  const queued: PlainConnection[] = [];
+  // Others who connect at this moment may take places in the queue as well. Connections that come while another one is
+  // being made may be dropped, and the kernel would try them again only after a second: that is not waited for.
+  while ((await queueLength(port)) < QUEUE) {
+    const connection = openPlainConnection({ host, port });
+    queued.push(connection);
+    await Promise.race([connection.settled, delay(5)]);
+  }
+  for (const connection of queued) connection.unref();
   return async () => {
     // In this order: a place that becomes free while it listens would be taken by whoever waits.
     await worker.terminate();
-    for (const socket of queued) socket.destroy();
+    await Promise.all(queued.map((connection) => connection.close()));
   };
 }
 

@@ -21,7 +21,7 @@ export class Listener {
   #running = false;
   readonly #imposed: Record<Imposition, number> = { refuse: 0, "connect-timeout": 0 };
   #state: State = "closed";
-  #releasePort: (() => void) | undefined;
+  #releasePort: (() => Promise<void>) | undefined;
   #endDeafness: (() => Promise<void>) | undefined;
   #last: Promise<void> = Promise.resolve();
 
@@ -69,7 +69,7 @@ export class Listener {
   /** Stops for good and gives the port up. */
   async dispose(): Promise<void> {
     await this.stop();
-    this.#releasePort?.();
+    await this.#releasePort?.();
   }
 
   /**
@@ -115,18 +115,18 @@ export class Listener {
     this.#state = wanted;
   }
 
-  #listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
+  async #listen(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
       this.#server.once("error", reject);
       this.#server.listen({ port: this.#port, host: HOST }, () => {
         this.#server.off("error", reject);
         const address = this.#server.address();
         if (typeof address === "object" && address !== null) this.#port = address.port;
-        this.#releasePort?.();
-        this.#releasePort = undefined;
         resolve();
       });
     });
+    await this.#releasePort?.();
+    this.#releasePort = undefined;
   }
 
   async #close(): Promise<void> {

@@ -1,4 +1,4 @@
-import { connect } from "node:net";
+import { openPlainConnection } from "./plain-connection.ts";
 
 /**
  * Keeps a port of `host` from being given to anybody else while nothing listens on it, so that a server can come back
@@ -6,12 +6,8 @@ import { connect } from "node:net";
  * be opened on the port while it is reserved. Where the system does not allow this, the port is merely likely to
  * stay free. Returns what ends the reservation.
  */
-export function reservePort(host: string, port: number): Promise<() => void> {
-  return new Promise((resolve) => {
-    const socket = connect({ host, port, localAddress: host, localPort: port });
-    // A stopped server that is forgotten must not keep the process alive.
-    socket.unref();
-    socket.once("connect", () => resolve(() => void socket.resetAndDestroy()));
-    socket.once("error", () => resolve(() => {}));
-  });
+export async function reservePort(host: string, port: number): Promise<() => Promise<void>> {
+  const connection = openPlainConnection({ host, port, localAddress: host, localPort: port });
+  await connection.settled;
+  return () => connection.close();
 }

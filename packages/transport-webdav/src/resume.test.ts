@@ -8,7 +8,7 @@ import {
   type FileTree,
   type WebDavServer,
 } from "@davpool/testkit";
-import { describe, expect, test, vi } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { ResponseBody } from "./response-body.ts";
 import { ObservedAttempt } from "./testing/attempt.test-support.ts";
 import { connect } from "./testing/connect.test-support.ts";
@@ -53,7 +53,7 @@ async function withThree(
   // Nobody else was ever asked, the slot is free, and no socket is left that carries something.
   expect(servers.slice(1).flatMap(({ requests }) => requests)).toEqual([]);
   expect(open.pool.list()[0]?.inFlight).toBe(0);
-  await vi.waitFor(() => expect(open.pool.list()[0]?.connections.active).toBe(0));
+  await expect.poll(() => open.pool.list()[0]?.connections.active).toBe(0);
 }
 
 function get(pool: Pool<WebDavWire>, request: { headers?: Record<string, string> } = {}, signal?: AbortSignal) {
@@ -373,7 +373,7 @@ describe("while the rest is asked for", () => {
       expect([attempt.held, attempt.listeners]).toEqual([0, 0]);
       other.abort();
       await expect(lost).rejects.toThrow("enough");
-      await vi.waitFor(() => expect(connection.stats()).toEqual({ active: 0, idle: 1, max: 1 }));
+      await expect.poll(() => connection.stats()).toEqual({ active: 0, idle: 1, max: 1 });
       expect(server.requests).toHaveLength(2);
     }
 
@@ -551,7 +551,7 @@ describe("with answers of all kinds", () => {
     value.body.discard();
     expect(open.pool.list()[0]?.inFlight).toBe(1);
     sockets[0]?.end();
-    await vi.waitFor(() => expect(open.pool.list()[0]?.inFlight).toBe(0));
+    await expect.poll(() => open.pool.list()[0]?.inFlight).toBe(0);
     expect(attempts).toHaveLength(1);
     expect(server.received.match(/GET /g)).toHaveLength(1);
   });

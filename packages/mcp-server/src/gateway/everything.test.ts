@@ -67,7 +67,7 @@ async function outcomes(
 const rows: string[][] = [];
 
 describe.each(["stdio", "http"] as const)("the everything server over %s", (over) => {
-  test.each(KINDS)("does for a client of SDK %s what it does directly", { timeout: 60_000 }, async (kind) => {
+  test.each(KINDS)("does for a client of SDK %s what it does directly", async (kind) => {
     await using everything = await startEverything();
     await using dav = await createWebDavServer();
     const server = over === "stdio" ? { command: STDIO } : { url: everything.url };

@@ -5,6 +5,10 @@ import { FeatureClient } from "./testing/feature-client.test-support.ts";
 import { STATEFUL_COMMAND, startStatefulServer } from "./testing/stateful-server.test-support.ts";
 
 const ROUNDS = 3;
+/** Clients that call at the same time. More would wait for each other beyond the limits of the SDK. */
+const AT_ONCE = 20;
+/** Milliseconds. Hundreds of calls at once take long on a busy machine. */
+const LIMIT = 240_000;
 
 const textOf = (result: Readonly<Record<string, unknown>>) =>
   JSON.parse((result["content"] as [{ text: string }])[0].text) as unknown;
@@ -76,18 +80,26 @@ test.each(["2.x, 2025-11-25", "2.x, 2026-07-28"] as const)(
 );
 
 describe("what one client's session knows", () => {
-  test("no other of 200 ever sees, over HTTP", { timeout: 120_000 }, async () => {
+  test("no other of 200 ever sees, over HTTP", async () => {
     await using server = await startStatefulServer();
     await using davpool = await startHttpServer(
       {
         sessions: { perPrincipal: 1_000, total: 1_000 },
-        pools: { state: { transport: "mcp", servers: [{ serverId: "s", url: server.url, maxConnections: 1_000 }] } },
+        pools: {
+          state: {
+            transport: "mcp",
+            servers: [{ serverId: "s", url: server.url, maxConnections: 1_000, timeout: LIMIT }],
+          },
+        },
       },
       { systemTime: true },
     );
     const markers = Array.from({ length: 200 }, (_, number) => `user-${number}`);
     const clients = await Promise.all(markers.map((marker) => connect(davpool.url, marker)));
-    await Promise.all(clients.map((client, number) => use(client, markers[number] as string)));
+    for (let first = 0; first < clients.length; first += AT_ONCE)
+      await Promise.all(
+        clients.slice(first, first + AT_ONCE).map((client, number) => use(client, markers[first + number] as string)),
+      );
     for (const [number, client] of clients.entries()) {
       const marker = markers[number] as string;
       check(client, marker);
@@ -101,50 +113,51 @@ describe("what one client's session knows", () => {
     await Promise.all(sessions.map((transport) => transport.terminateSession()));
     await Promise.all(clients.map((client) => client[Symbol.asyncDispose]()));
     await davpool.released();
-    expect(server.sessions.size).toBe(1);
+    await expect.poll(() => server.sessions.size).toBe(1);
   });
 
-  test(
-    "no other of 10 ever sees in processes, of which there are no more than allowed",
-    { timeout: 60_000 },
-    async () => {
-      await using davpool = await startHttpServer(
-        {
-          pools: {
-            state: {
-              transport: { type: "mcp", maxProcesses: 11 },
-              servers: [{ serverId: "s", command: STATEFUL_COMMAND }],
-            },
+  test("no other of 10 ever sees in processes, of which there are no more than allowed", async () => {
+    await using davpool = await startHttpServer(
+      {
+        pools: {
+          state: {
+            transport: { type: "mcp", maxProcesses: 11 },
+            servers: [{ serverId: "s", command: STATEFUL_COMMAND, timeout: LIMIT }],
           },
         },
-        { systemTime: true },
-      );
-      const markers = Array.from({ length: 10 }, (_, number) => `user-${number}`);
-      const clients = await Promise.all(markers.map((marker) => connect(davpool.url, marker)));
-      await Promise.all(clients.map((client, number) => use(client, markers[number] as string)));
-      for (const [number, client] of clients.entries()) check(client, markers[number] as string);
-      const pids = await Promise.all(clients.map(async (client) => textOf(await client.call("pid"))));
-      expect(new Set(pids).size).toBe(10);
+      },
+      { systemTime: true },
+    );
+    const markers = Array.from({ length: 10 }, (_, number) => `user-${number}`);
+    const clients = await Promise.all(markers.map((marker) => connect(davpool.url, marker)));
+    await Promise.all(clients.map((client, number) => use(client, markers[number] as string)));
+    for (const [number, client] of clients.entries()) check(client, markers[number] as string);
+    const pids = await Promise.all(clients.map(async (client) => textOf(await client.call("pid"))));
+    expect(new Set(pids).size).toBe(10);
 
-      await using late = await connect(davpool.url, "user-10");
-      await expect(late.call("recall")).rejects.toMatchObject({
-        code: -32_003,
-        message: expect.stringContaining("maxProcesses") as string,
-      });
-      const [first] = clients as [FeatureClient];
-      await (first.client.transport as StreamableHTTPClientTransport).terminateSession();
-      await davpool.released();
-      expect(textOf(await late.call("recall"))).toBeNull();
-      for (const client of clients) await client[Symbol.asyncDispose]();
-    },
-  );
+    await using late = await connect(davpool.url, "user-10");
+    await expect(late.call("recall")).rejects.toMatchObject({
+      code: -32_003,
+      message: expect.stringContaining("maxProcesses") as string,
+    });
+    const [first] = clients as [FeatureClient];
+    await (first.client.transport as StreamableHTTPClientTransport).terminateSession();
+    await davpool.released();
+    expect(textOf(await late.call("recall"))).toBeNull();
+    for (const client of clients) await client[Symbol.asyncDispose]();
+  });
 
   test("leaves nothing behind when it ends while calls are on the way", async () => {
     await using server = await startStatefulServer();
     await using davpool = await startHttpServer(
       {
         sessions: { perPrincipal: 100, total: 100 },
-        pools: { state: { transport: "mcp", servers: [{ serverId: "s", url: server.url, maxConnections: 100 }] } },
+        pools: {
+          state: {
+            transport: "mcp",
+            servers: [{ serverId: "s", url: server.url, maxConnections: 100, timeout: LIMIT }],
+          },
+        },
       },
       { systemTime: true },
     );
@@ -159,7 +172,7 @@ describe("what one client's session knows", () => {
     };
     await Promise.all(Array.from({ length: 40 }, (_, number) => end(number)));
     await davpool.released();
-    // The one that all share.
-    expect(server.sessions.size).toBe(1);
+    // The one that all share. Those whose client left while they were opened end later.
+    await expect.poll(() => server.sessions.size).toBe(1);
   });
 });

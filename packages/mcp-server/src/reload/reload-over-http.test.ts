@@ -79,4 +79,4 @@ test("two hundred reloads while 64 clients of both eras make calls over HTTP fai
   // So that nobody takes a run in which little was called for a proof.
   expect(calls).toBeGreaterThan(RELOADS * 10);
   await Promise.all(clients.map((each) => each.close()));
-}, 120_000);
+});

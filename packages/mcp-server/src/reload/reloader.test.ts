@@ -66,7 +66,7 @@ test("two hundred reloads while 64 callers use the pool fail no call, and leave 
   await Promise.all(cluster.servers.map((server) => server.disconnected()));
   // So that nobody takes a run in which little was called for a proof.
   expect(calls).toBeGreaterThan(RELOADS * 10);
-}, 120_000);
+});
 
 describe("a reload", () => {
   test("puts another strategy into force", async () => {

@@ -4,7 +4,7 @@ import { readFile, readdir } from "node:fs/promises";
 import { connect, createServer } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
 
-const START_TIMEOUT = 20_000;
+const START_TIMEOUT = 120_000;
 
 /** Starts programs one after another under one name, each in a process group of its own. */
 export class ServerProcess {

@@ -219,7 +219,8 @@ describe("majority", () => {
 });
 
 test("a broadcast ends with its caller, and within its time", async () => {
-  await using bench = await openBench({ maxRetries: 0 });
+  const clock = createManualClock();
+  await using bench = await openBench({ clock, maxRetries: 0 });
   const { pool, one, two } = bench;
   await pool.listTools();
   for (const server of [one, two]) server.inject({ kind: "hang", on: "call" });
@@ -228,8 +229,10 @@ test("a broadcast ends with its caller, and within its time", async () => {
   await Promise.all([one.log.received("read"), two.log.received("read")]);
   abort.abort();
   expect(await end).toBe("CANCELLED");
-  const late = await pool.broadcast("tool_call", { name: "add" }, { timeout: 50 });
-  expect(shown(late)).toEqual(["s1! OUTCOME_UNKNOWN", "s2! OUTCOME_UNKNOWN"]);
+  const late = pool.broadcast("tool_call", { name: "add" }, { timeout: 50 });
+  await Promise.all([one.log.received("add"), two.log.received("add")]);
+  clock.advance(50);
+  expect(shown(await late)).toEqual(["s1! OUTCOME_UNKNOWN", "s2! OUTCOME_UNKNOWN"]);
   for (const server of [one, two]) server.clearFaults();
 });
 

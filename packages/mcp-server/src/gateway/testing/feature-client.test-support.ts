@@ -18,6 +18,9 @@ export interface FeatureClientOptions {
   readonly answers?: Readonly<Record<string, (params: Fields) => Fields | Promise<Fields>>>;
 }
 
+/** Milliseconds for an answer, which only end a run that hangs. */
+const LIMIT = 240_000;
+
 const CAPABILITIES = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 
 /** A client that can do everything, and writes down what it hears. */
@@ -76,12 +79,13 @@ export class FeatureClient implements AsyncDisposable {
     options: FeatureClientOptions = {},
   ): Promise<FeatureClient> {
     const client = new FeatureClient(kind, options);
-    await client.client.connect(transport as Parameters<Client["connect"]>[0]);
+    await client.client.connect(transport as Parameters<Client["connect"]>[0], { timeout: LIMIT });
     return client;
   }
 
-  async call(name: string, parameters: Fields = {}, options: object = {}): Promise<Fields> {
+  async call(name: string, parameters: Fields = {}, more: object = {}): Promise<Fields> {
     const call = { name, arguments: { ...parameters } };
+    const options = { timeout: LIMIT, ...more };
     const result =
       this.kind === "1.x, 2025-11-25"
         ? (this.client as unknown as OlderClient).callTool(call, undefined, options)
