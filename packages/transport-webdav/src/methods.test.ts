@@ -28,6 +28,11 @@ test("requests of one kind share their traits", () => {
   expect(Object.isFrozen(traits)).toBe(true);
 });
 
+test("a MOVE that may replace something is never repeated: some servers would delete what was moved", () => {
+  const repeat = (Overwrite: string) => traitsOf({ method: "MOVE", path: "/a", headers: { Overwrite } }).repeat;
+  expect([repeat("T"), repeat("t"), repeat("F")]).toEqual(["neither", "neither", "idempotent"]);
+});
+
 test.each([
   ["/mount/a/b", "mount"],
   ["mount", "mount"],

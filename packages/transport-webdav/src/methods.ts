@@ -1,5 +1,5 @@
 import type { Repeat, RequestTraits } from "@davpool/core";
-import { boundTo, decoded } from "./affinity.ts";
+import { boundTo, decoded, header } from "./affinity.ts";
 import { isWithinLimits } from "./limits.ts";
 import type { WebDavBody, WebDavRequest } from "./wire.ts";
 
@@ -37,13 +37,20 @@ for (const [operation, repeat] of Object.entries(REPEAT)) {
 export function traitsOf(request: WebDavRequest): RequestTraits {
   const { method, path, headers, body } = request;
   const known = TRAITS.get(isReplayable(body) ? method : `${method} once`);
-  const traits = known ?? { operation: "UNKNOWN", repeat: "neither", replayable: isReplayable(body) };
+  let traits: RequestTraits = known ?? { operation: "UNKNOWN", repeat: "neither", replayable: isReplayable(body) };
   // It is refused before it is sent, so nothing more needs to be known of it.
   if (!isWithinLimits(request)) return traits;
+  // rclone and sabre/dav remove the destination before they look for the source: a repeat would delete what was moved.
+  if (method === "MOVE" && header(request, "overwrite")?.toUpperCase() === "T")
+    traits = { ...traits, repeat: "neither" };
   const keys = headers && boundTo(path, headers);
   const resource = firstName(path);
   if (resource === undefined && !keys) return traits;
-  return { ...traits, ...(resource !== undefined && { resource }), ...(keys && { boundTo: keys }) };
+  return {
+    ...traits,
+    ...(resource !== undefined && { resource }),
+    ...(keys && { boundTo: keys, ...(method === "UNLOCK" && { repeatableWhereBound: true }) }),
+  };
 }
 
 /** The first name of a path, decoded: what is mounted on a server is mounted in its base. Undefined for the base. */

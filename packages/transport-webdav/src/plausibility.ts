@@ -7,8 +7,9 @@ const SUCCESS: Readonly<Record<string, readonly number[]>> = {
   // lighttpd answers 204.
   PROPPATCH: [207, 204],
   MKCOL: [201, 207],
-  COPY: [201, 204, 207],
-  MOVE: [201, 204, 207],
+  // lighttpd answers 200 for collections.
+  COPY: [200, 201, 204, 207],
+  MOVE: [200, 201, 204, 207],
   LOCK: [200, 201, 207],
   UNLOCK: [204],
 };

@@ -104,6 +104,34 @@ describe("after an attempt whose outcome is unknown", () => {
     ).toEqual([412, undefined]);
   });
 
+  test("a COPY has been done when its destination holds what the source does", async () => {
+    await using server = await createWebDavServer();
+    server.tree.write("/a", "text");
+    server.tree.write("/b", "text");
+    const copy = { method: "COPY", path: "/a", headers: { Destination: "/b" } };
+    expect(await verified(server, copy)).toEqual([412, 204]);
+    server.tree.write("/b", "old!");
+    expect(await verified(server, copy)).toEqual([412, undefined]);
+    server.tree.write("/c/d", "text");
+    server.tree.write("/e/d", "text");
+    const folder = { method: "COPY", path: "/c/", headers: { Destination: "/e/" } };
+    expect(await verified(server, folder)).toEqual([412, 204]);
+    server.tree.write("/e/f", "more");
+    expect(await verified(server, folder)).toEqual([412, undefined]);
+    expect(await verified(server, { ...folder, headers: { ...folder.headers, Depth: "0" } })).toEqual([412, 204]);
+    expect(await verified(server, { ...copy, headers: { Destination: "/e" } })).toEqual([412, undefined]);
+  });
+
+  test("an UNLOCK has been done when its token locks the path no more", async () => {
+    await using server = await createWebDavServer();
+    server.tree.write("/a", "text");
+    const unlock = { method: "UNLOCK", path: "/a", headers: { "Lock-Token": "<opaquelocktoken:gone>" } };
+    expect(await verified(server, unlock)).toEqual([409, 204]);
+    const lock = server.locks.grant({ path: "/a", scope: "exclusive", depth: "0", owner: "", timeout: 60 });
+    await server.inject({ kind: "status", status: 409, methods: ["UNLOCK"] });
+    expect(await verified(server, { ...unlock, headers: { "Lock-Token": lock.token } })).toEqual([409, undefined]);
+  });
+
   test("other answers are left as they are", async () => {
     await using server = await createWebDavServer();
     server.tree.write("/a", "text");

@@ -18,6 +18,11 @@ export interface RequestTraits {
    */
   readonly boundTo?: readonly string[];
   /**
+   * A request with {@link boundTo} that may be repeated on its server after it was sent: it does nothing the second time.
+   * Others could apply twice what their lock or entity tag was to guard.
+   */
+  readonly repeatableWhereBound?: boolean;
+  /**
    * The part of a server that the request is about, such as the first folder of a path. Failures of one part alone say
    * nothing about the rest of the server. Leave it out where every request is about the whole server.
    */

@@ -79,7 +79,10 @@ function mayRepeat({ traits, pinned }: FailoverContext, kind: FailureKind): bool
     case "broken":
     case "timeout":
       // Bound to one server by a lock or entity tag: a repeat could apply twice what the first one changed.
-      return traits.repeat === "safe" || (traits.repeat === "idempotent" && !(pinned && traits.boundTo));
+      return (
+        traits.repeat === "safe" ||
+        (traits.repeat === "idempotent" && (!(pinned && traits.boundTo) || traits.repeatableWhereBound === true))
+      );
     case "overload":
     case "unavailable":
       return traits.repeat !== "neither" && !(pinned && traits.boundTo);

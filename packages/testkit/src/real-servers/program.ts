@@ -7,9 +7,14 @@ const SYSTEM = ["/usr/sbin", "/usr/local/sbin", "/sbin"];
 /** nginx can do little of WebDAV without it. */
 export const NGINX_DAV_MODULE = "/usr/lib/nginx/modules/ngx_http_dav_ext_module.so";
 
+/** Without it lighttpd serves files and nothing more. */
+export const LIGHTTPD_DAV_MODULE = "/usr/lib/lighttpd/mod_webdav.so";
+
 /** What Debian calls the packages of a program, and the files that it needs besides itself. */
 const DEBIAN: Readonly<Record<string, { readonly packages: string; readonly files: readonly string[] }>> = {
   nginx: { packages: "nginx-light libnginx-mod-http-dav-ext", files: [NGINX_DAV_MODULE] },
+  lighttpd: { packages: "lighttpd lighttpd-mod-webdav", files: [LIGHTTPD_DAV_MODULE] },
+  php: { packages: "php-cli php-sabre-dav", files: ["/usr/share/php/Sabre/autoload.php"] },
 };
 
 /** The program's full path, or undefined when it, or what it cannot do without, is not installed. */
