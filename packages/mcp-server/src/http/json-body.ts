@@ -65,7 +65,15 @@ export class JsonBody {
 
   #scan(chunk: Buffer): void {
     let [inText, escaped, values, depth] = [this.#inText, this.#escaped, this.#values, this.#depth];
+    // Where the next ones stand, as far as anybody has looked: most of a text is neither.
+    let [quote, backslash] = [-1, -1];
     for (let at = 0; at < chunk.length; at++) {
+      if (inText && !escaped) {
+        if (quote < at) quote = placeOf(QUOTE, chunk, at);
+        if (backslash < at) backslash = placeOf(BACKSLASH, chunk, at);
+        at = Math.min(quote, backslash);
+        if (at === chunk.length) break;
+      }
       const byte = chunk[at] as number;
       if (inText) {
         if (escaped) escaped = false;
@@ -141,6 +149,12 @@ export type PlaceText = (pieces: readonly string[], place: TextPlace) => string;
 
 function whole(pieces: readonly string[]): string {
   return pieces.join("");
+}
+
+/** Where a byte stands next; behind the chunk where it does not. */
+function placeOf(byte: number, chunk: Buffer, from: number): number {
+  const at = chunk.indexOf(byte, from);
+  return at < 0 ? chunk.length : at;
 }
 
 function parsed(bytes: Buffer): unknown {
