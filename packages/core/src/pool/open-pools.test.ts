@@ -306,5 +306,7 @@ test("whatever the parts of a pool write says which pool it is about", async () 
   expect(written).toContainEqual(["asked for", { pool: "one" }]);
   expect(written.map(([message]) => message)).toContainEqual(expect.stringContaining("GET moved from a to b"));
   expect(written.map(([message]) => message)).toContainEqual(expect.stringContaining("Server a is degraded"));
+  const moved = written.find(([message]) => message.includes("moved from"));
+  expect(moved?.[1]).toMatchObject({ event: "Failover", from: "a", to: "b" });
   for (const [, fields] of written) expect(fields).toMatchObject({ pool: "one" });
 });

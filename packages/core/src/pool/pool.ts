@@ -199,7 +199,17 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       slotFreed: () => this.#offerSlots(1),
       failedOver: (from, to, operation, failure) => {
         this.#telemetry.failover(from, to);
-        log.info(`${operation} moved from ${from} to ${to}: ${failure.message}`, { from, to, failure: failure.kind });
+        const [left, taken] = [from, to].map((serverId) => this.#servers.get(serverId)?.priority ?? 0) as [
+          number,
+          number,
+        ];
+        const event = taken > left ? "Failover, Fallback" : "Failover";
+        log.info(`${operation} moved from ${from} to ${to}: ${failure.message}`, {
+          event,
+          from,
+          to,
+          failure: failure.kind,
+        });
         this.#events.emit("failover", { from, to, operation, failure });
       },
     };
@@ -527,12 +537,25 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
     this.#telemetry.healthChanged(serverId, state, ejected);
     const change = { serverId, previous, ...(reason !== undefined && { reason }) };
     const line = `Server ${serverId} is ${state}${reason === undefined ? "" : `: ${reason}`}`;
-    this.#parts.log[state === "healthy" ? "info" : "warn"](line, { serverId, state, previous });
+    this.#parts.log[state === "healthy" ? "info" : "warn"](line, {
+      event: "Health check",
+      serverId,
+      state,
+      previous,
+    });
     this.#events.emit(`server-${state}`, change);
     if (ejected) this.#events.emit("server-ejected", change);
     if (previous === "unhealthy") this.#events.emit("recovered", { serverId });
     const enabled = [...this.#servers.values()].filter((other) => other.enabled);
-    if (state === "unhealthy" && enabled.every((other) => other.health === "unhealthy"))
-      this.#events.emit("all-down", { servers: enabled.map((other) => other.serverId) });
+    if (state !== "unhealthy" && previous !== "unhealthy") return;
+    const { log } = this.#parts;
+    const usable = enabled.filter((other) => other.health !== "unhealthy").map((other) => other.serverId);
+    if (usable.length > 0) {
+      log.info(`Requests are balanced over ${usable.join(", ")}.`, { event: "Load balancing", servers: usable });
+      return;
+    }
+    const servers = enabled.map((other) => other.serverId);
+    log.error(`All servers of pool "${this.name}" are down: ${servers.join(", ")}.`, { event: "all-down", servers });
+    this.#events.emit("all-down", { servers });
   }
 }

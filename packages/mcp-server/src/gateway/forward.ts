@@ -1,8 +1,9 @@
 import type { McpMethod, McpProgress, McpRequest } from "@davpool/transport-mcp";
 import { ProtocolError, ProtocolErrorCode } from "@modelcontextprotocol/server";
 import type { DownstreamCall } from "./downstream-call.ts";
-import { protocolErrorOf, resultOf } from "./errors.ts";
+import { UPSTREAM_UNAVAILABLE, protocolErrorOf, resultOf } from "./errors.ts";
 import { ANSWER_TIME, capabilitiesOf, levelOf, metaFor, withSource, type Fields } from "./messages.ts";
+import { ProgressLimit } from "./progress-limit.ts";
 import { SuspendedCall, type SuspendedCalls } from "./suspended.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -39,7 +40,7 @@ export async function forward(
 }
 
 async function send(
-  { pool, name, deadline: usual }: Upstream,
+  { pool, name, clock, deadline: usual, longestCall }: Upstream,
   { method, params, annotations, servers, headers }: Forwarded,
   call: DownstreamCall,
   signal: AbortSignal,
@@ -53,7 +54,9 @@ async function send(
   const token = mcpReq._meta?.progressToken;
   // Whoever can be asked may ask a human.
   const patience = "elicitation" in capabilities || "sampling" in capabilities ? ANSWER_TIME : undefined;
-  const deadline = Math.max(Math.min(limit ?? Infinity, usual), patience ?? 0);
+  const time = Math.max(Math.min(limit ?? Infinity, usual), patience ?? 0);
+  // Who asks for progress waits as long as there is some.
+  using patient = token === undefined ? undefined : new ProgressLimit(clock, time, signal);
   const request: McpRequest = {
     method,
     params: {
@@ -69,21 +72,34 @@ async function send(
     ...(headers && { headers }),
     // Where clients can come back for the answer, they are let go as this server was.
     ...(context.http?.closeSSE && { onParted: context.http.closeSSE }),
-    ...(token !== undefined && { onProgress: (progress: McpProgress) => tell(call, progress, token) }),
+    ...(token !== undefined && {
+      onProgress: (progress: McpProgress) => {
+        patient?.extend();
+        tell(call, progress, token);
+      },
+    }),
   };
   client?.running.add(call);
   try {
     const { value, serverId } = await pool.execute(request, {
       caller,
-      signal,
-      deadline,
+      signal: patient?.signal ?? signal,
+      deadline: patient ? Math.max(time, longestCall) : time,
     });
     return withSource(resultOf(value, name, serverId), { pool: name, serverId });
   } catch (error) {
-    throw protocolErrorOf(error, name);
+    throw patient?.expired === true ? tooLong(method, time, name) : protocolErrorOf(error, name);
   } finally {
     client?.ended(call);
   }
+}
+
+function tooLong(method: string, time: number, pool: string): ProtocolError {
+  return new ProtocolError(
+    UPSTREAM_UNAVAILABLE,
+    `${method} was given up after ${time} ms without an answer or a report of progress; what it was to do may be done. Raise deadline of pool "${pool}", sessions.operationTimeout for clients over HTTP, or report progress, which extends it up to gateway.longestCall.`,
+    { code: "DEADLINE_EXCEEDED", pool },
+  );
 }
 
 function tell({ context }: DownstreamCall, progress: McpProgress, progressToken: string | number): void {

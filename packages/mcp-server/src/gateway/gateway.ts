@@ -1,4 +1,4 @@
-import { describeError, type Clock, type Log, type Pool } from "@davpool/core";
+import { describeError, milliseconds, type Clock, type Log, type Pool } from "@davpool/core";
 import type { ListKind, Listed, McpWire, UpstreamSession } from "@davpool/transport-mcp";
 import { ProtocolError, ProtocolErrorCode, type CallToolResult } from "@modelcontextprotocol/server";
 import type { ChangeListener } from "../extension.ts";
@@ -103,6 +103,7 @@ export class Gateway implements Disposable {
         const upstream =
           known?.pool === pool ? known : new Upstream({ pool, clock, log, changed: (kind) => this.#changed(kind) });
         upstream.deadline = deadline;
+        upstream.longestCall = milliseconds(section?.longestCall ?? "10m");
         return [pool.name, upstream];
       }),
     );
@@ -336,6 +337,7 @@ export class Gateway implements Disposable {
     const limit = this.#parts.clock.after(FIRST_PATIENCE, time.resolve, { background: true });
     await Promise.race([Promise.all([...this.#upstreams.values()].map(({ asked }) => asked)), time.promise]);
     limit[Symbol.dispose]();
+    for (const upstream of this.#upstreams.values()) reportConnections(upstream, this.#parts.log);
   }
 
   /** Asks the pools that a name may be of, until it is known, or they have all answered, or time is up. */
@@ -445,6 +447,19 @@ export class Gateway implements Disposable {
           : this.#subscriptions.of(pool, LISTENERS),
     };
   }
+}
+
+/** Says how many servers of a pool are there, and which are not. */
+function reportConnections({ pool, silent }: Upstream, log: Log): void {
+  const enabled = pool.list().filter((server) => server.enabled);
+  const missing = enabled.filter(({ serverId }) => silent.includes(serverId)).map(({ serverId }) => serverId);
+  const connected = enabled.length - missing.length;
+  const fields = { pool: pool.name, connected, missing };
+  const counted = `${connected} of ${enabled.length} servers of pool "${pool.name}"`;
+  if (missing.length === 0) log.info(`Connected to ${counted}.`, fields);
+  else if (connected > 0) log.warn(`Connected to ${counted}; not to ${missing.join(", ")} yet.`, fields);
+  else if (enabled.length > 0)
+    log.error(`Connected to none of the servers of pool "${pool.name}": ${missing.join(", ")}.`, fields);
 }
 
 /** What a tool answers: to a client of a 2025 protocol `structuredContent` is an object, or it refuses the answer. */

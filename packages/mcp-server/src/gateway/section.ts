@@ -1,3 +1,4 @@
+import { DurationSchema } from "@davpool/core";
 import { Type, type Static, type TProperties } from "typebox";
 
 const closed = { additionalProperties: false } as const;
@@ -44,6 +45,13 @@ const gateway = Type.Object(
         default: "auto",
         description:
           "auto: what MCP servers offer is called `<pool>__<name>`, unless theirs is the only pool. always: also then.",
+      }),
+    ),
+    longestCall: Type.Optional(
+      DurationSchema({
+        default: "10m",
+        description:
+          "Time that a call may take in all while its server reports progress: each report lets it go on for as long as a call may take without one.",
       }),
     ),
     pools: Type.Optional(Type.Record(Type.String(), pool, { description: "Settings for single pools, by name." })),

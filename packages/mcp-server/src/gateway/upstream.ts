@@ -21,6 +21,8 @@ export class Upstream implements Disposable {
   readonly pool: Pool<McpWire>;
   /** Milliseconds that a call may take. */
   deadline = Infinity;
+  /** Milliseconds that it may take in all while its server reports progress. */
+  longestCall = Infinity;
   /** Resolves when every server has been asked once, whatever it said. */
   readonly asked: Promise<void>;
   readonly #catalog: Catalog;
@@ -59,6 +61,9 @@ export class Upstream implements Disposable {
     this.asked = this.look();
   }
 
+  get clock(): Clock {
+    return this.#clock;
+  }
   get name(): string {
     return this.pool.name;
   }
@@ -78,9 +83,14 @@ export class Upstream implements Disposable {
     return this.#catalog.known(kind, id);
   }
 
+  /** Ids of the servers that have not said what they offer. */
+  get silent(): readonly string[] {
+    return [...this.#catalog.unknown("tools", this.#serverIds())];
+  }
+
   /** Some server has not said what it offers. */
   get incomplete(): boolean {
-    return this.#catalog.unknown("tools", this.#serverIds()).size > 0;
+    return this.silent.length > 0;
   }
 
   /** A session that is everybody's has begun: the server was started, perhaps as another one. */
