@@ -1,6 +1,7 @@
 import { promisedByAll, type Listed, type ToolAnnotations } from "@davpool/transport-mcp";
 import { mirroredParameters, type MirroredParameter } from "../mirrored-parameters.ts";
 import type { Addresses } from "./addresses.ts";
+import { withUiAddresses } from "./links.ts";
 import type { Names } from "./names.ts";
 import type { ToolFilter } from "./section.ts";
 import { filterOf } from "./tool-filter.ts";
@@ -38,7 +39,7 @@ export interface Appearance {
 /** The tools of a pool, by the names that clients know. */
 export function toolOffers(
   upstream: Upstream,
-  { prefix, tools: settings, trustHints }: Appearance,
+  { prefix, addresses, tools: settings, trustHints }: Appearance,
   names: Names,
 ): readonly ToolOffer[] {
   const wanted = filterOf(settings);
@@ -56,7 +57,7 @@ export function toolOffers(
         upstream,
         original,
         name,
-        definition: { ...rest, name, ...(description !== undefined && { description }) },
+        definition: { ...withUiAddresses(rest, addresses), name, ...(description !== undefined && { description }) },
         mirrored: mirroredParameters(entry["inputSchema"]),
         annotations,
         reads: trustHints && annotations?.readOnlyHint === true,
