@@ -132,25 +132,45 @@ test("a redirect is told: where it led, or why it was not followed", async () =>
   expect(removed.hint).toMatch(/change something are not redirected/);
 });
 
-test("404 inside a 207 is no success for PROPFIND, and news for REPORT", async () => {
-  const gone = `<multistatus xmlns="DAV:"><response><href>/dav/a</href><status>HTTP/1.1 404 Not Found</status></response></multistatus>`;
-  await using server = createServer((_request, response) =>
-    response.writeHead(207, { "content-type": "application/xml" }).end(gone),
+/** The tools over one server that answers every request with this multistatus. */
+async function overMultistatus(text: string): Promise<OpenTools> {
+  const server = createServer((_request, response) =>
+    response.writeHead(207, { "content-type": "application/xml" }).end(text),
   ).listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
-  await using tools = await openTools({
-    pools: {
-      files: {
-        transport: "webdav",
-        health: { enabled: false },
-        servers: [{ serverId: "only", url: `http://127.0.0.1:${port}/dav/` }],
-      },
+  const servers = [{ serverId: "only", url: `http://127.0.0.1:${port}/dav/` }];
+  const tools = await openTools({ pools: { files: { transport: "webdav", health: { enabled: false }, servers } } });
+  return {
+    ...tools,
+    async [Symbol.asyncDispose]() {
+      await tools[Symbol.asyncDispose]();
+      server.close();
     },
-  });
+  };
+}
+
+test("404 inside a 207 is no success for PROPFIND, and news for REPORT", async () => {
+  await using tools = await overMultistatus(
+    `<multistatus xmlns="DAV:"><response><href>/dav/a</href><status>HTTP/1.1 404 Not Found</status></response></multistatus>`,
+  );
   const ask = async (method: string) => (await tools.call("dav_request", { method, path: "/a" })).value;
   expect(await ask("PROPFIND")).toMatchObject({ success: false, failures: [{ href: "/dav/a", status: 404 }] });
   expect(await ask("REPORT")).toMatchObject({ success: true, status: 207 });
+});
+
+test.each([
+  ["a raw &", "Q&A"],
+  ["a control character", "bell \u0007"],
+])("%s in a listing does not withhold it: the hint names server and place", async (_name, name) => {
+  const text = `<multistatus xmlns="DAV:">\n<response><href>/dav/a</href><propstat><prop><displayname>${name}</displayname></prop></propstat></response></multistatus>`;
+  await using tools = await overMultistatus(text);
+  const { value } = await tools.call("dav_request", { method: "PROPFIND", path: "/" });
+  expect(value).toMatchObject({ success: false, status: 207, body: text });
+  expect(value.hint).toMatch(
+    /not well-formed.* At line and column 2:\d+: .*The body of server "only" is given as it came/,
+  );
+  await expect(tools.call("dav_request", { method: "PROPPATCH", path: "/a", body: "<x/>" })).rejects.toThrow(/PROPPATCH/);
 });
 
 test("an HTTP error is an answer, not an error of the tool", async () => {

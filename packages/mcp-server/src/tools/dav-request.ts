@@ -9,6 +9,7 @@ import {
   type Pool,
 } from "@davpool/core";
 import {
+  InvalidXmlError,
   METHODS,
   MultistatusScan,
   destinationProblem,
@@ -21,6 +22,7 @@ import {
 import { Type, type Static } from "typebox";
 import { decodeBody, encodeBody } from "./body-encoding.ts";
 import type { HeaderRules } from "./header-rules.ts";
+import { implausibleHint, redirectHint, truncationHint, unreadableHint } from "./answer-hints.ts";
 import { InvalidArgumentsError, defineTool, type Tool, type ToolAnswer } from "./tool.ts";
 
 /** Whoever writes a program by heart forgets a name sooner than means everything. */
@@ -273,25 +275,47 @@ function withAttempts({ value, serverId, attempts }: Answer<ServerAnswer>): Reco
 /** Reads a response inside the attempt, so that one that breaks off may still come from another server. */
 function answerReader(request: WebDavRequest, { limit, rules, digests }: Reading): Consume<WebDavWire, ServerAnswer> {
   const { method } = request;
-  return async (response) => {
+  return async (response, { serverId }) => {
     const { status, headers, body, redirectedTo } = response;
+    let unreadable: InvalidXmlError | undefined;
     const scan = status === 207 ? new MultistatusScan(WRITES_PROPERTIES.has(method)) : undefined;
+    const look = (chunk: Uint8Array) => {
+      if (unreadable) return;
+      try {
+        scan?.write(chunk);
+      } catch (error) {
+        // Of a listing that cannot be read to its end, the caller may still make something.
+        if (!isSafe(method) || !(error instanceof InvalidXmlError)) throw error;
+        unreadable = error;
+      }
+    };
     const hash = digests && createHash("sha256");
     const {
       bytes,
       truncated: cut,
       brokenOff,
-    } = await body.read(limit, (chunk) => scan?.write(chunk), hash && ((chunk) => void hash.update(chunk)));
+    } = await body.read(limit, look, hash && ((chunk) => void hash.update(chunk)));
     const truncated = cut || brokenOff !== undefined;
-    if (!truncated) scan?.close();
+    if (!truncated && !unreadable)
+      try {
+        scan?.close();
+      } catch (error) {
+        // One that ends too early may come whole from another server; a stray & only hides its end from the parser.
+        if (!isSafe(method) || !(error instanceof InvalidXmlError) || !isComplete(bytes)) throw error;
+        unreadable = error;
+      }
     const found: readonly PartFailure[] = scan?.failures ?? [];
     // A report names with 404 what is gone since the last one.
     const failures = method === "REPORT" ? found.filter((failure) => failure.status !== 404) : found;
-    const hint = implausibleHint(implausible(request, response)) ?? redirectHint(method, status, headers.location);
+    const problem = implausible(request, response);
+    const hint =
+      implausibleHint(problem) ??
+      unreadableHint(serverId, unreadable) ??
+      redirectHint(method, status, headers.location);
     const { shown, ...encoded } = encodeBody(bytes, truncated);
     const { start, size } = extent(status, headers["content-range"], body.length);
     const answer: ServerAnswer = {
-      success: status >= 200 && status < 300 && failures.length === 0 && implausible(request, response) === undefined,
+      success: status >= 200 && status < 300 && failures.length === 0 && problem === undefined && !unreadable,
       status,
       headers: rules.shown(headers),
       ...(redirectedTo !== undefined && { redirectedTo }),
@@ -344,22 +368,8 @@ function extent(
   return { start: Number(start), size: total === "*" ? undefined : Number(total) };
 }
 
-function implausibleHint(problem: string | undefined): string | undefined {
-  return problem === undefined
-    ? undefined
-    : `This is no answer of a WebDAV server: ${problem}. Nothing shows that the request was carried out. Check the server's url, and what stands before it, such as a login page.`;
-}
-
-function redirectHint(method: string, status: number, location: unknown): string | undefined {
-  if (status < 301 || status > 308 || status === 304 || typeof location !== "string") return undefined;
-  const target = location.slice(0, 500);
-  return isSafe(method)
-    ? `The server redirects to ${target}, which is not below its url, so it was not followed. If the files have moved there, change the server's url.`
-    : `The server redirects to ${target}. Requests that change something are not redirected. If the path names a folder, write it with a slash at its end; if the files have moved, change the server's url.`;
-}
-
-function truncationHint(method: string, status: number, shown: number, next: number): string {
-  if (method === "GET" && (status === 200 || status === 206))
-    return `Only the first ${shown} bytes are shown. For the rest send GET again with the header Range: bytes=${next}-, to the same serverId.`;
-  return `Only the first ${shown} bytes are shown. Ask for less: a smaller depth, fewer properties, or a folder further down.`;
+/** Whether a multistatus has its end, readable or not. */
+function isComplete(bytes: Uint8Array): boolean {
+  const end = Buffer.from(bytes.subarray(-100)).toString("latin1");
+  return /<\/(?:[\w.-]{1,50}:)?multistatus\s{0,10}>\s*$/.test(end);
 }
