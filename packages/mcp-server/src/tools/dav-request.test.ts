@@ -170,7 +170,9 @@ test.each([
   expect(value.hint).toMatch(
     /not well-formed.* At line and column 2:\d+: .*The body of server "only" is given as it came/,
   );
-  await expect(tools.call("dav_request", { method: "PROPPATCH", path: "/a", body: "<x/>" })).rejects.toThrow(/PROPPATCH/);
+  await expect(tools.call("dav_request", { method: "PROPPATCH", path: "/a", body: "<x/>" })).rejects.toThrow(
+    /PROPPATCH/,
+  );
 });
 
 test("an HTTP error is an answer, not an error of the tool", async () => {
