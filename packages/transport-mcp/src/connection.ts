@@ -23,6 +23,8 @@ export interface Opening {
   problem(error: unknown): string;
   /** Forgets the era of the server: what it answered does not fit it. */
   doubt(): void;
+  /** Called when a session could not begin. */
+  troubled(): void;
   /** Called once, when it begins to close. */
   leaving(): void;
   /** Called once, when nothing will be opened any more. */
@@ -224,6 +226,7 @@ export class McpConnection implements Connection<McpWire> {
 
   #failed(problem: NotConnectedError): NotConnectedError {
     this.#problem = problem;
+    this.#opening.troubled();
     const { serverId, firstPause, longestPause, random } = this.#opening;
     const pause = Math.min(firstPause * 2 ** Math.min(this.#failures++, 20), longestPause) * (0.5 + random() / 2);
     const level = this.#failures === 1 ? "warn" : "debug";

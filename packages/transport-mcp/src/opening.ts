@@ -102,6 +102,7 @@ export function openingOf(profile: McpProfile, init: ConnectInit, parts: Opening
     serverId,
     ofSession: isSession(partition),
     doubt: () => eras.forget(server),
+    troubled: () => init.troubled?.(),
     startTimeout: settings.startTimeout,
     firstPause: settings.firstPause,
     longestPause: settings.longestPause,

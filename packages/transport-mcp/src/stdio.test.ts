@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { isDavpoolError } from "@davpool/core";
 import { MISSING_COMMAND, createMcpServer, type McpStdioServer } from "@davpool/testkit";
 import { describe, expect, test } from "vitest";
-import { TIMEOUT, ended, isAlive, openPool, textOf, type OpenPool } from "./testing/pool.test-support.ts";
+import { TIMEOUT, ended, isAlive, meanwhile, openPool, textOf, type OpenPool } from "./testing/pool.test-support.ts";
 import type { McpRequest, McpResponse } from "./wire.ts";
 
 const call = (name: string, args: object = {}): McpRequest => ({
@@ -254,6 +254,20 @@ describe("a process that dies", () => {
       },
       { era: "legacy" },
     );
+  });
+
+  test("and does not start again is checked at once, and not only when its next check is due", async () => {
+    await using server = await createMcpServer({ transport: "stdio" });
+    const settings = { health: { enabled: true, failures: 2 } };
+    await using open = await openPool([{ command: server.command, healthCheckInterval: 3_600 }], settings);
+    const healthOf = () => open.pool.list()[0]?.health;
+    await meanwhile(open.clock, () => healthOf()?.lastCheck !== undefined);
+    expect(textOf((await open.pool.execute(call("add"))).value)).toContain("add");
+    server.inject({ kind: "crash-before-ready" });
+    for (const pid of server.pids) process.kill(pid, "SIGKILL");
+    const start = open.clock.now();
+    await meanwhile(open.clock, () => healthOf()?.status === "unhealthy");
+    expect(open.clock.now() - start).toBeLessThan(600_000);
   });
 
   test("before it was good for anything counts as one that was not ready", async () => {

@@ -14,6 +14,11 @@ export interface ConnectInit {
   /** The pool's own signal, never one caller's: a connection outlives the call that opened it. */
   readonly signal: AbortSignal;
   readonly clock: Clock;
+  /**
+   * Call when the connection finds out outside of an attempt that the server is not well, such as a process that does not
+   * start again: its next check then comes soon. Other callers than the engine need not give it.
+   */
+  readonly troubled?: () => void;
 }
 
 /**

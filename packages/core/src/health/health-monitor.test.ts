@@ -54,7 +54,10 @@ describe("checks", () => {
       { event: "server-healthy", detail: { serverId: "a", previous: "unhealthy" } },
       { event: "recovered", detail: { serverId: "a" } },
     ]);
-    expect(bench.lines.at(-1)).toEqual({ level: "info", message: "Server a is healthy" });
+    expect(bench.lines.slice(-2).map(({ message }) => message)).toEqual([
+      "Server a is healthy",
+      "Requests are balanced over a.",
+    ]);
   });
 
   test("come ever more seldom while a server answers and something is wrong, up to its own interval", async () => {
@@ -94,6 +97,17 @@ describe("checks", () => {
     await flush();
     expect([bench.server("a").probes, bench.pool.list()[0]?.health.status]).toEqual([2, "degraded"]);
     expect(bench.slots()).toBe(0);
+  });
+
+  test("come soon when a connection finds out by itself that its server is not well", async () => {
+    const bench = await openBench(CHECKED);
+    await bench.advance(10);
+    await bench.pool.execute(GET);
+    await bench.advance(10_000, 100);
+    bench.server("a").probe = down;
+    bench.transport.inits[0]?.troubled?.();
+    await bench.advance(10);
+    expect(bench.pool.list()[0]?.health.status).toBe("degraded");
   });
 
   test("find a server well again that never has a free slot", async () => {
@@ -167,7 +181,9 @@ describe("checks", () => {
     await bench.advance(300, 100);
     expect(bench.pool.list()[0]?.health.consecutiveFailures).toBe(2);
     await bench.advance(8_000, 100);
-    expect(bench.lines.at(-1)?.message).toContain("no answer to the health check within 5000 ms");
+    expect(bench.lines.findLast(({ level }) => level === "warn")?.message).toContain(
+      "no answer to the health check within 5000 ms",
+    );
   });
 
   test.each<[string, HealthProbe]>([
@@ -339,7 +355,9 @@ describe("a probe that gives what is no result", () => {
         level: "error",
         message: `The probe "probe" of pool "files" gave ${what}. A result is { state: "healthy", "degraded" or "failed", latency: milliseconds }; anything else counts as failed.`,
       },
+      { level: "error", message: 'All servers of pool "files" are down: a, b.' },
     ]);
-    expect(bench.lines.at(-1)?.message).toBe(`Server b is unhealthy: its probe gave ${what}, which says nothing`);
+    const last = bench.lines.findLast(({ level }) => level === "warn");
+    expect(last?.message).toBe(`Server b is unhealthy: its probe gave ${what}, which says nothing`);
   });
 });

@@ -428,6 +428,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       clock,
       signal: this.#closing.signal,
       retryBudget: settings.limits.retryBudget,
+      troubled: () => this.#monitor.hurry(server),
     });
     return server;
   }
@@ -554,6 +555,7 @@ export class ServerPool<W extends Wire = Wire> implements Pool<W> {
       log.info(`Requests are balanced over ${usable.join(", ")}.`, { event: "Load balancing", servers: usable });
       return;
     }
+    if (enabled.length === 0) return;
     const servers = enabled.map((other) => other.serverId);
     log.error(`All servers of pool "${this.name}" are down: ${servers.join(", ")}.`, { event: "all-down", servers });
     this.#events.emit("all-down", { servers });

@@ -27,6 +27,8 @@ export interface ServerParts<W extends Wire> {
   readonly signal: AbortSignal;
   /** Share of a retry that each call puts in. */
   readonly retryBudget: number;
+  /** Told when one of the server's connections finds out by itself that the server is not well. */
+  readonly troubled: () => void;
 }
 
 /** Fields that the engine reads anew for every attempt: changing them needs no new connection. */
@@ -294,7 +296,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
   }
 
   async #connect({ key, name, principal }: Partition): Promise<Connection<W>> {
-    const { transport, credentials: source, signal, clock } = this.#parts;
+    const { transport, credentials: source, signal, clock, troubled } = this.#parts;
     const profile = this.#profile;
     const credentials = await source.credentials(profile, principal, signal, this.origin);
     this.#refused.admit(key, credentials);
@@ -304,6 +306,7 @@ export class Server<W extends Wire = Wire> implements ServerView {
       credentials,
       signal,
       clock,
+      troubled,
     });
   }
 }
