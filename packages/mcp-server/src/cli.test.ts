@@ -139,7 +139,10 @@ describe("davpool", () => {
     expect(code).toBe(EXIT.unusable);
     expect(pools[0]?.servers[0]).toMatchObject({ health: "unhealthy" });
     expect(pools[0]?.servers[0]).not.toHaveProperty("latency");
-    expect(errors).toEqual([expect.stringContaining('The probe "mute" of pool "files" gave undefined.')]);
+    expect(errors).toEqual([
+      expect.stringContaining('The probe "mute" of pool "files" gave undefined.'),
+      'All servers of pool "files" are down: a.',
+    ]);
   });
 
   test("serve ends with exit code 0 when its client goes away", async () => {
