@@ -8,12 +8,12 @@ const OF_THE_MACHINE = /at most\b.* ms/;
 test.skipIf(missingProgram("apache2"))(
   "no answer reaches another session, no request fails, and sessions leave nothing behind",
   async ({ signal }) => {
-    const options = { users: 20, seconds: 2, rate: 50, long: 1, sessions: 200, rounds: 1, idle: 10 };
+    // On a busy machine calls take seconds, and sessions wait for their turn: neither limit may end them.
+    const options = { users: 20, seconds: 2, rate: 50, long: 1, sessions: 80, rounds: 1, idle: 30, limit: 15 };
     const { text, broken } = await runSessions(options, { signal, progress: () => {} });
     expect(
       broken.filter((promise) => !OF_THE_MACHINE.test(promise)),
       text,
     ).toEqual([]);
   },
-  120_000,
 );

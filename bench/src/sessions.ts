@@ -35,6 +35,7 @@ export interface SessionsOptions {
   readonly sessions: number;
   readonly rounds: number;
   readonly idle: number;
+  readonly limit: number;
 }
 
 /** Sessions of many users at a time, against real servers: how fast, how separate, and what is left of them. */
@@ -48,6 +49,7 @@ export const sessions = defineBenchmark({
     sessions: { default: 1_000, meaning: "sessions of as many users, for mix-ups and memory" },
     rounds: { default: 5, meaning: "rounds of mixed calls in each" },
     idle: { default: 60, meaning: "seconds without use after which their sessions end" },
+    limit: { default: 5, meaning: "seconds that one of their calls may take" },
   },
   run: runSessions,
 });
@@ -125,14 +127,14 @@ async function measureUsers(
 
 async function measureCrowd(
   servers: readonly object[],
-  { sessions: count, rounds, idle }: SessionsOptions,
+  { sessions: count, rounds, idle, limit }: SessionsOptions,
   { signal, progress }: Surroundings,
   promises: Promises,
 ): Promise<string> {
   const everybody = people(count);
   await using slow = await createWebDavServer({ logLimit: 1 });
   await slow.inject({ kind: "delay", ms: 60_000, methods: ["GET"] });
-  const limits = { operationTimeout: "5s", idle: `${idle}s` };
+  const limits = { operationTimeout: `${limit}s`, idle: `${idle}s` };
   const config = configuration(servers, slow.url, { timeout: 30_000 }, everybody.tokens, limits);
   await using davpool = await startDavpool(config);
   const outcomes = new Outcomes();

@@ -265,7 +265,8 @@ test("a stream that breaks off is taken up where it was, if the server can do th
   await once(listener, "listening");
   {
     const url = `http://127.0.0.1:${(listener.address() as AddressInfo).port}/mcp`;
-    await using open = await openPool([{ url, era: "legacy" }]);
+    // Time goes on until the stream is taken up again, however long that takes: the call itself must have enough of it.
+    await using open = await openPool([{ url, era: "legacy", timeout: 36_000_000 }], { deadline: "10h" });
     const answer = open.pool.execute(call("add"));
     const tick = setInterval(() => open.clock.advance(10), 1);
     await whenResumed;

@@ -185,14 +185,14 @@ describe("a collector", () => {
   });
 
   test("that never answers does not hold up the end", async () => {
+    // Only the limit of the shutdown ends an export that waits for longer than this test may take.
+    vi.stubEnv("OTEL_EXPORTER_OTLP_TIMEOUT", "3600000");
     await using collector = await startCollector();
     collector.answer("never");
     await using telemetry = await runTelemetry({ otlp: { endpoint: collector.url } });
     await observeRequest(call, () => undefined);
-    const before = performance.now();
-    await telemetry.shutdown(50);
-    expect(performance.now() - before).toBeLessThan(5_000);
-    await telemetry.shutdown(50);
+    await expect(telemetry.shutdown(50)).resolves.toBeUndefined();
+    await expect(telemetry.shutdown(50)).resolves.toBeUndefined();
   });
 
   test("whose key is nowhere to be found is an error that names the place", async () => {
