@@ -37,7 +37,7 @@ export interface LogLine {
 export interface TestHttpServer extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
-  /** The server's own time; pools keep the system's. */
+  /** The server's own time, which is not that of its pools. */
   readonly clock: ManualClock;
   readonly sessions: SessionPool;
   readonly servers: McpServers;
@@ -67,7 +67,13 @@ export const INITIALIZE = {
 /** A whole server on a real port, in this process. */
 export async function startHttpServer(
   config: object,
-  options: { readonly extension?: Extension; readonly systemTime?: boolean; readonly patience?: Patience } = {},
+  options: {
+    readonly extension?: Extension;
+    readonly systemTime?: boolean;
+    readonly patience?: Patience;
+    /** Default: the system's. */
+    readonly poolClock?: Clock;
+  } = {},
 ): Promise<TestHttpServer> {
   const folder = await temporaryFolder();
   await writeFile(join(folder.path, "davpool.config.json"), JSON.stringify({ store: "memory", ...config }));
@@ -79,7 +85,11 @@ export async function startHttpServer(
     void lines.push({ level, message, fields });
   const log: Log = { debug: write("debug"), info: write("info"), warn: write("warn"), error: write("error") };
   const clients = new Clients(log);
-  const open = await openPools(resolved, { log, provide: (services) => services.provide(MCP_HOST, clients) });
+  const open = await openPools(resolved, {
+    clock: options.poolClock ?? systemClock,
+    log,
+    provide: (services) => services.provide(MCP_HOST, clients),
+  });
   const { http, sessions } = resolved.sections;
   const settings = { ...httpSettings(http as HttpSection | undefined), port: 0 };
   const extension = options.extension ?? joined(open.services.all(EXTENSION));
