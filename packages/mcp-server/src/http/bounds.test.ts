@@ -176,6 +176,43 @@ describe("one principal", () => {
     const refused = await server.post(listen(many), { ...as(alice), ...listening });
     expect([refused.status, await refused.json()]).toMatchObject([400, { error: { code: -32_602 } }]);
   });
+
+  test("has a thousand subscriptions in one session at most, and another one when one of them has ended", async () => {
+    const names = Array.from({ length: 1_001 }, (_, number) => `p${number}`);
+    const pools = Object.fromEntries(names.map((name) => [name, { transport: "webdav" }]));
+    await using server = await startHttpServer({ pools, identity: { tokens } });
+    const session = { ...as(alice), "mcp-session-id": await server.initialize(as(alice)) };
+    const ask = async (method: string, name = "") => {
+      const message = { jsonrpc: "2.0", id: 1, method, params: { uri: `davpool://pools/${name}` } };
+      const [answer] = await messagesOf(await server.post(message, session));
+      return answer;
+    };
+    for (const name of names.slice(0, 1_000))
+      expect(await ask("resources/subscribe", name), name).toMatchObject({ result: {} });
+    const refusal = { error: { message: expect.stringContaining("1000 subscriptions at most") as string } };
+    expect(await ask("resources/subscribe", "p1000")).toMatchObject(refusal);
+    // What it has already takes no more place.
+    expect(await ask("resources/subscribe", "p0")).toMatchObject({ result: {} });
+    expect(await ask("resources/unsubscribe", "p0")).toMatchObject({ result: {} });
+    expect(await ask("resources/subscribe", "p1000")).toMatchObject({ result: {} });
+  });
+
+  test("stores no server whose fields are longer than they may be", async () => {
+    await using server = await startHttpServer(NO_SERVERS);
+    const use = async (name: string, parameters: object) => {
+      const message = { jsonrpc: "2.0", id: 1, method: "tools/call", params: { name, arguments: parameters } };
+      return messagesOf(await server.post(message));
+    };
+    const long = { group: 15 * 2 ** 20, username: 1_025, password: 4_097, token: 16_385, serverId: 129, url: 2_049 };
+    for (const [field, length] of Object.entries(long)) {
+      const fields = { serverId: "s1", url: "http://127.0.0.1:9/", [field]: "x".repeat(length) };
+      const answer = JSON.stringify(await use("dav_add_server", fields));
+      expect(answer).toContain(field);
+      expect(answer).toMatch(/"isError":true|"error":/);
+      expect(answer.length).toBeLessThan(10_000);
+    }
+    expect(server.open.pools.get("files")?.list()).toEqual([]);
+  });
 });
 
 describe("a token that is not good any more", () => {
