@@ -42,6 +42,8 @@ export default defineConfig({
         "packages/core/src/**": { branches: 88 },
         "packages/strategies/**": { branches: 90 },
         "packages/stores/**": { branches: 90 },
+        "packages/transport-webdav/src/**": { branches: 88 },
+        "packages/transport-mcp/src/**": { branches: 88 },
       },
     },
   },
