@@ -1,6 +1,6 @@
-import { once } from "node:events";
 import type { TcpNetConnectOpts } from "node:net";
-import { MessageChannel, Worker } from "node:worker_threads";
+import { setTimeout as delay } from "node:timers/promises";
+import { MessageChannel, receiveMessageOnPort, Worker } from "node:worker_threads";
 
 /** A connection that carries nothing, and does not keep the process alive once it is settled. */
 export interface PlainConnection {
@@ -20,8 +20,9 @@ parentPort.on("message", ({ options, port }) => {
   socket.once("connect", () => port.postMessage(true));
   socket.once("error", () => port.postMessage(false));
   port.once("message", () => {
-    socket.once("close", () => port.close());
-    if (socket.closed) port.close();
+    const closed = () => port.postMessage("closed");
+    socket.once("close", closed);
+    if (socket.closed) closed();
     else if (socket.connecting) socket.destroy();
     else socket.resetAndDestroy();
   });
@@ -42,21 +43,26 @@ export function openPlainConnection(options: TcpNetConnectOpts): PlainConnection
   }
   const { port1: near, port2: port } = new MessageChannel();
   connector.postMessage({ options, port }, [port]);
-  const settled = new Promise<boolean>((resolve) => {
-    // Not once: the port does not close before every message has been taken.
-    near.on("message", (accepted: boolean) => {
-      near.unref();
-      resolve(accepted);
-    });
-  });
+  let closed = false;
+  const { promise: settled, resolve: settle } = Promise.withResolvers<boolean>();
+  const hear = (said: boolean | "closed") => {
+    near.unref();
+    if (said === "closed") closed = true;
+    else settle(said);
+  };
+  near.on("message", hear);
   return {
     settled,
     async close() {
-      const closed = once(near, "close");
-      near.ref();
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- it is not that of a window
       near.postMessage("close");
-      await closed;
+      // On a busy machine the event of a message from another thread may stay out, so its queue is looked at as well.
+      while (!closed) {
+        const waiting = receiveMessageOnPort(near) as { readonly message: boolean | "closed" } | undefined;
+        if (waiting) hear(waiting.message);
+        else await delay(1);
+      }
+      near.close();
     },
     unref: () => near.unref(),
   };

@@ -162,6 +162,7 @@ files  1 of 1  -              0       0          0        -
 media  0 of 1  -              0       0          0        -
 
 Pool media has no usable server.
+All servers of pool "media" are down: eu.
 
 * is preferred now. Health, latency and sockets are those of a check made just now; uptime and requests, what davpool serve last recorded.
 `,
