@@ -43,11 +43,11 @@ export function openPlainConnection(options: TcpNetConnectOpts): PlainConnection
   }
   const { port1: near, port2: port } = new MessageChannel();
   connector.postMessage({ options, port }, [port]);
-  let closed = false;
+  const state = { closed: false };
   const { promise: settled, resolve: settle } = Promise.withResolvers<boolean>();
   const hear = (said: boolean | "closed") => {
     near.unref();
-    if (said === "closed") closed = true;
+    if (said === "closed") state.closed = true;
     else settle(said);
   };
   near.on("message", hear);
@@ -57,8 +57,8 @@ export function openPlainConnection(options: TcpNetConnectOpts): PlainConnection
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- it is not that of a window
       near.postMessage("close");
       // On a busy machine the event of a message from another thread may stay out, so its queue is looked at as well.
-      while (!closed) {
-        const waiting = receiveMessageOnPort(near) as { readonly message: boolean | "closed" } | undefined;
+      while (!state.closed) {
+        const waiting = receiveMessageOnPort(near);
         if (waiting) hear(waiting.message);
         else await delay(1);
       }

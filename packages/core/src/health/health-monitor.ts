@@ -127,8 +127,13 @@ export class HealthMonitor<W extends Wire> implements Disposable {
 
   async #check(server: Server<W>, watched: Watched): Promise<void> {
     if (!server.free) {
-      // The check has the next slot, or a server that is always busy would never be checked.
       if (watched.queued) return;
+      // Of a server that is well, the requests that keep it busy say more than an answer that would wait behind them.
+      if (server.health === "healthy") {
+        this.#schedule(server, watched, this.#settings.recoveryInterval);
+        return;
+      }
+      // Else the check has the next slot, or a server that is always busy would never be found well again.
       watched.queued = true;
       server.onceFree(
         async () => {

@@ -19,9 +19,9 @@ export class Holdings {
 }
 
 /**
- * The most of `all` that one principal may hold: something is always left for others, except where there is only one.
- * Neither the number of a principal's calls nor their length can then keep others out.
+ * The most of `all` that one principal may hold: of four or more, a quarter is left for others, so that neither the number
+ * of a principal's calls nor their length can keep everybody else out. Of fewer nothing can be set aside.
  */
 export function fairShare(all: number): number {
-  return Math.max(1, all - Math.ceil(all / 4));
+  return all - Math.floor(all / 4);
 }
