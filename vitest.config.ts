@@ -43,7 +43,6 @@ export default defineConfig({
         "packages/strategies/**": { branches: 90 },
         "packages/stores/**": { branches: 90 },
         "packages/transport-webdav/src/**": { branches: 88 },
-        "packages/transport-mcp/src/**": { branches: 88 },
       },
     },
   },
