@@ -1,9 +1,16 @@
 import { subscribe } from "node:diagnostics_channel";
 import type { Socket } from "node:net";
 import { buildConnector } from "undici";
+import { ignoreInterimAnswers } from "./interim-answers.ts";
 
-/** Our sockets, and the bytes that had come over each when its latest request began. */
-const received = new WeakMap<Socket, number>();
+interface Tracked {
+  /** Bytes that had come over the socket when its latest request began. */
+  received: number;
+  readonly requestBegins: () => void;
+}
+
+/** Our sockets. */
+const sockets = new WeakMap<Socket, Tracked>();
 /** Errors that ended a request on a socket which had answered earlier ones, before a byte came for this one. */
 const stale = new WeakSet<object>();
 let watching = false;
@@ -12,7 +19,7 @@ let watching = false;
  * Servers close connections that wait for a next request, and a request may be on its way just then: Apache does so to
  * all that wait when it has no worker left. A client cannot prevent it (RFC 9112 §9.3.1), and it says nothing about the
  * server's health. It is told from real trouble by what had come over the socket before: answers to other requests, and
- * nothing since this one was sent. undici tells on which socket that was.
+ * nothing since this one was sent. undici tells on which socket that was. The sockets also ignore interim answers.
  */
 export function connector(options: buildConnector.BuildOptions): buildConnector.connector {
   if (!watching) subscribe("undici:client:sendHeaders", requestBegins);
@@ -24,9 +31,10 @@ export function connector(options: buildConnector.BuildOptions): buildConnector.
         done(error, null);
         return;
       }
-      received.set(socket, 0);
+      const tracked: Tracked = { received: 0, requestBegins: ignoreInterimAnswers(socket) };
+      sockets.set(socket, tracked);
       socket.once("error", (problem: Error) => {
-        const before = received.get(socket) ?? 0;
+        const before = tracked.received;
         if (before > 0 && socket.bytesRead === before) stale.add(problem);
       });
       done(null, socket);
@@ -35,7 +43,10 @@ export function connector(options: buildConnector.BuildOptions): buildConnector.
 
 function requestBegins(message: unknown): void {
   const { socket } = message as { readonly socket: Socket };
-  if (received.has(socket)) received.set(socket, socket.bytesRead);
+  const tracked = sockets.get(socket);
+  if (!tracked) return;
+  tracked.received = socket.bytesRead;
+  tracked.requestBegins();
 }
 
 /** Whether a connection that had been waiting for a next request was closed just as one was sent. */
